@@ -1,0 +1,200 @@
+// swift-tools-version: 6.2
+// SPDX-License-Identifier: Apache-2.0
+
+import PackageDescription
+
+// The whole product in one table. `BUSBAR_ONLY=AllocationCore,Wire swift test` narrows the package
+// to those targets, what they import, and their tests: the pure targets build without fetching a
+// single dependency.
+
+let strict: [SwiftSetting] = [
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .treatAllWarnings(as: .error),
+]
+
+let cSettings: [CSetting] = [
+    .unsafeFlags(["-Wall", "-Wextra", "-Werror", "-Wno-unused-parameter"])
+]
+
+// MARK: - External products
+
+let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
+let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
+let nioHTTP1 = Target.Dependency.product(name: "NIOHTTP1", package: "swift-nio")
+let nioEmbedded = Target.Dependency.product(name: "NIOEmbedded", package: "swift-nio")
+let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
+let argumentParser = Target.Dependency.product(
+    name: "ArgumentParser", package: "swift-argument-parser")
+let grdb = Target.Dependency.product(name: "GRDB", package: "GRDB.swift")
+let yams = Target.Dependency.product(name: "Yams", package: "Yams")
+let x509 = Target.Dependency.product(name: "X509", package: "swift-certificates")
+let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
+let swiftASN1 = Target.Dependency.product(name: "SwiftASN1", package: "swift-asn1")
+
+let packages: [(name: String, dependency: Package.Dependency)] = [
+    ("swift-nio", .package(url: "https://github.com/apple/swift-nio.git", from: "2.101.2")),
+    ("swift-log", .package(url: "https://github.com/apple/swift-log.git", from: "1.16.2")),
+    (
+        "swift-argument-parser",
+        .package(url: "https://github.com/apple/swift-argument-parser.git", from: "1.8.2")
+    ),
+    ("GRDB.swift", .package(url: "https://github.com/groue/GRDB.swift.git", from: "7.10.0")),
+    ("Yams", .package(url: "https://github.com/jpsim/Yams.git", from: "6.2.2")),
+    (
+        "swift-certificates",
+        .package(url: "https://github.com/apple/swift-certificates.git", from: "1.21.1")
+    ),
+    ("swift-crypto", .package(url: "https://github.com/apple/swift-crypto.git", from: "4.5.2")),
+    ("swift-asn1", .package(url: "https://github.com/apple/swift-asn1.git", from: "1.7.4")),
+]
+
+// MARK: - Targets
+
+@MainActor func library(
+    _ name: String, _ dependencies: [Target.Dependency] = [], resources: [Resource]? = nil
+) -> Target {
+    .target(name: name, dependencies: dependencies, resources: resources, swiftSettings: strict)
+}
+
+@MainActor func tests(
+    _ name: String, _ dependencies: [Target.Dependency], resources: [Resource]? = nil
+) -> Target {
+    .testTarget(
+        name: name + "Tests", dependencies: [.target(name: name)] + dependencies,
+        resources: resources, swiftSettings: strict)
+}
+
+@MainActor func program(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .executableTarget(name: name, dependencies: dependencies, swiftSettings: strict)
+}
+
+let allTargets: [Target] = [
+    // Pure: no clock, no randomness, no Foundation, no I/O.
+    library("FleetModel"),
+    library("AllocationCore", ["FleetModel"]),
+    library("ControlPlane", ["AllocationCore", "FleetModel"]),
+    library("Simulation", ["ControlPlane", "AllocationCore", "FleetModel"]),
+    library("MetricsText"),
+
+    // C, each wrapped once.
+    .systemLibrary(name: "CProtobufC", pkgConfig: "libprotobuf-c"),
+    .target(name: "CBusbarProto", dependencies: ["CProtobufC"], cSettings: cSettings),
+    .target(
+        name: "COpenSSL", cSettings: cSettings,
+        linkerSettings: [.linkedLibrary("ssl"), .linkedLibrary("crypto")]),
+
+    // Adapters.
+    library("Wire", ["CBusbarProto", "FleetModel"]),
+    library("SecureTransport", ["COpenSSL", nioCore, nioPosix, logging]),
+    library("CertificateAuthority", ["SecureTransport", x509, crypto, swiftASN1]),
+    library("DecisionStore", ["FleetModel"]),
+    library("DecisionStoreSQLite", ["DecisionStore", "FleetModel", grdb]),
+    library("Configuration", ["FleetModel", yams]),
+    library("Devices", ["FleetModel", "Wire", nioCore, nioPosix]),
+
+    // Shells.
+    library(
+        "EnforcerService",
+        [
+            "ControlPlane", "AllocationCore", "Devices", "FleetModel", "SecureTransport", "Wire",
+            nioCore, nioPosix, logging,
+        ]),
+    library(
+        "AgentService",
+        [
+            "AllocationCore", "ControlPlane", "Devices", "FleetModel", "SecureTransport", "Wire",
+            nioCore, nioPosix, logging,
+        ]),
+    library(
+        "CoordinatorService",
+        [
+            "ControlPlane", "AllocationCore", "DecisionStore", "DecisionStoreSQLite", "FleetModel",
+            "Configuration", "MetricsText", "SecureTransport", "Wire", nioCore, nioPosix, nioHTTP1,
+            logging,
+        ]),
+    library(
+        "OperatorCLI",
+        [
+            "Configuration", "AllocationCore", "CertificateAuthority", "ControlPlane", "Devices",
+            "FleetModel", "SecureTransport", "Simulation", "Wire", argumentParser, nioCore,
+            nioPosix, logging,
+        ]),
+
+    // Programs: arguments and `run`, nothing else.
+    program("busbar-agent", ["AgentService", argumentParser]),
+    program("busbar-enforcer", ["EnforcerService", argumentParser]),
+    program("busbar-coordinator", ["CoordinatorService", argumentParser]),
+    program("busbar", ["OperatorCLI"]),
+
+    // Tests.
+    tests("FleetModel", []),
+    tests("AllocationCore", ["FleetModel"]),
+    tests("ControlPlane", ["AllocationCore", "FleetModel"]),
+    tests("Simulation", ["ControlPlane", "FleetModel"]),
+    tests("MetricsText", []),
+    tests("Wire", ["FleetModel", "CBusbarProto"]),
+    tests(
+        "SecureTransport",
+        ["COpenSSL", "CertificateAuthority", nioCore, nioPosix, nioEmbedded, logging]),
+    tests("CertificateAuthority", ["SecureTransport", x509]),
+    tests("DecisionStore", ["DecisionStoreSQLite", "FleetModel", grdb]),
+    tests("Configuration", ["FleetModel"]),
+    tests("Devices", ["FleetModel", "Wire", nioCore, nioPosix]),
+    tests(
+        "EnforcerService",
+        ["ControlPlane", "Devices", "FleetModel", "SecureTransport", "CertificateAuthority", "Wire"]
+    ),
+    tests("AgentService", ["AllocationCore", "Devices", "FleetModel", "Wire"]),
+    tests(
+        "CoordinatorService",
+        [
+            "ControlPlane", "DecisionStoreSQLite", "FleetModel", "Configuration", "SecureTransport",
+            "CertificateAuthority", "Wire", nioCore, nioPosix,
+        ]),
+    tests("OperatorCLI", ["FleetModel", "Configuration", "Wire"]),
+    .testTarget(
+        name: "RepositoryTests", dependencies: [], swiftSettings: strict),
+]
+
+// MARK: - Narrowing
+
+/// The names of the targets and packages that one target imports.
+@MainActor func imports(of target: Target) -> (targets: [String], packages: [String]) {
+    var names: [String] = []
+    var products: [String] = []
+    for dependency in target.dependencies {
+        switch dependency {
+        case .targetItem(let name, _), .byNameItem(let name, _): names.append(name)
+        case .productItem(_, let package, _, _): products.append(package ?? "")
+        default: break
+        }
+    }
+    return (names, products)
+}
+
+/// All targets, or those that `BUSBAR_ONLY` names with their imports and the tests of the named ones.
+@MainActor func selectedTargets() -> [Target] {
+    guard let only = Context.environment["BUSBAR_ONLY"], !only.isEmpty else { return allTargets }
+    let named = only.split(separator: ",").map(String.init)
+    let byName = Dictionary(uniqueKeysWithValues: allTargets.map { ($0.name, $0) })
+    var keep: Set<String> = []
+    var open = named + named.map { $0 + "Tests" }
+    while let name = open.popLast() {
+        guard let target = byName[name], keep.insert(name).inserted else { continue }
+        open += imports(of: target).targets
+    }
+    return allTargets.filter { keep.contains($0.name) }
+}
+
+let selected = selectedTargets()
+let neededPackages = Set(selected.flatMap { imports(of: $0).packages })
+
+let package = Package(
+    name: "busbar",
+    dependencies: packages.filter { neededPackages.contains($0.name) }.map(\.dependency),
+    targets: selected,
+    swiftLanguageModes: [.v6],
+    cLanguageStandard: .c11
+)
