@@ -87,39 +87,40 @@ let allTargets: [Target] = [
 
     // Adapters.
     library("Wire", ["CBusbarProto", "FleetModel"]),
-    library("SecureTransport", ["COpenSSL", nioCore, nioPosix, logging]),
-    library("CertificateAuthority", ["SecureTransport", x509, crypto, swiftASN1]),
+    library("TLSEngine", ["COpenSSL"]),
+    library("SecureTransport", ["TLSEngine", nioCore, nioPosix, logging]),
+    library("CertificateAuthority", ["TLSEngine", x509, crypto, swiftASN1]),
     library("DecisionStore", ["FleetModel"]),
     library("DecisionStoreSQLite", ["DecisionStore", "FleetModel", grdb]),
     library("Configuration", ["FleetModel", yams]),
-    library("Devices", ["FleetModel", "Wire", nioCore, nioPosix]),
+    library("LocalSocket", ["Wire"]),
+    library("Devices", ["FleetModel", "LocalSocket", "Wire"]),
 
     // Shells.
     library(
         "EnforcerService",
         [
-            "ControlPlane", "AllocationCore", "Devices", "FleetModel", "SecureTransport", "Wire",
-            nioCore, nioPosix, logging,
+            "ControlPlane", "Devices", "FleetModel", "LocalSocket", "TLSEngine", "Wire", logging,
         ]),
     library(
         "AgentService",
         [
-            "AllocationCore", "ControlPlane", "Devices", "FleetModel", "SecureTransport", "Wire",
-            nioCore, nioPosix, logging,
+            "AllocationCore", "ControlPlane", "Devices", "FleetModel", "SecureTransport",
+            "TLSEngine", "Wire", nioCore, nioPosix, logging,
         ]),
     library(
         "CoordinatorService",
         [
             "ControlPlane", "AllocationCore", "DecisionStore", "DecisionStoreSQLite", "FleetModel",
-            "Configuration", "MetricsText", "SecureTransport", "Wire", nioCore, nioPosix, nioHTTP1,
-            logging,
+            "Configuration", "MetricsText", "SecureTransport", "TLSEngine", "Wire", nioCore,
+            nioPosix, nioHTTP1, logging,
         ]),
     library(
         "OperatorCLI",
         [
             "Configuration", "AllocationCore", "CertificateAuthority", "ControlPlane", "Devices",
-            "FleetModel", "SecureTransport", "Simulation", "Wire", argumentParser, nioCore,
-            nioPosix, logging,
+            "FleetModel", "LocalSocket", "SecureTransport", "Simulation", "TLSEngine", "Wire",
+            argumentParser, nioCore, nioPosix, logging,
         ]),
 
     // Programs: arguments and `run`, nothing else.
@@ -135,27 +136,43 @@ let allTargets: [Target] = [
     tests("Simulation", ["ControlPlane", "FleetModel"]),
     tests("MetricsText", []),
     tests("Wire", ["FleetModel", "CBusbarProto"]),
+    tests("TLSEngine", ["CertificateAuthority"]),
     tests(
         "SecureTransport",
-        ["COpenSSL", "CertificateAuthority", nioCore, nioPosix, nioEmbedded, logging]),
-    tests("CertificateAuthority", ["SecureTransport", x509]),
+        ["CertificateAuthority", "TLSEngine", nioCore, nioPosix, nioEmbedded, logging]),
+    tests("CertificateAuthority", ["TLSEngine", x509]),
     tests("DecisionStore", ["DecisionStoreSQLite", "FleetModel", grdb]),
     tests("Configuration", ["FleetModel"]),
-    tests("Devices", ["FleetModel", "Wire", nioCore, nioPosix]),
+    tests("LocalSocket", ["Wire"]),
+    tests("Devices", ["FleetModel", "LocalSocket", "Wire"]),
     tests(
         "EnforcerService",
-        ["ControlPlane", "Devices", "FleetModel", "SecureTransport", "CertificateAuthority", "Wire"]
-    ),
-    tests("AgentService", ["AllocationCore", "Devices", "FleetModel", "Wire"]),
+        [
+            "ControlPlane", "Devices", "FleetModel", "LocalSocket", "TLSEngine",
+            "CertificateAuthority", "Wire",
+        ]),
+    tests(
+        "AgentService",
+        [
+            "AllocationCore", "CertificateAuthority", "Devices", "FleetModel", "LocalSocket",
+            "SecureTransport", "TLSEngine", "Wire",
+        ]),
     tests(
         "CoordinatorService",
         [
             "ControlPlane", "DecisionStoreSQLite", "FleetModel", "Configuration", "SecureTransport",
-            "CertificateAuthority", "Wire", nioCore, nioPosix,
+            "CertificateAuthority", "TLSEngine", "Wire", nioCore, nioPosix,
         ]),
     tests("OperatorCLI", ["FleetModel", "Configuration", "Wire"]),
+    // The shape of the repository, and whole fleets of real processes.
+    .testTarget(name: "RepositoryTests", swiftSettings: strict),
     .testTarget(
-        name: "RepositoryTests", dependencies: [], swiftSettings: strict),
+        name: "ClusterTests",
+        dependencies: [
+            "Configuration", "Devices", "FleetModel", "LocalSocket", "OperatorCLI", "Wire",
+            "busbar", "busbar-agent", "busbar-coordinator", "busbar-enforcer",
+        ],
+        path: "Tests/Cluster", swiftSettings: strict),
 ]
 
 // MARK: - Narrowing
