@@ -7,7 +7,9 @@ package enum Vendor: String, Hashable, Sendable, CaseIterable {
     case other
 }
 
-/// What is known of one model of GPU. All powers per GPU.
+/// What is known of one model of GPU.
+///
+/// All powers are per GPU.
 package struct GPUModel: Hashable, Sendable {
     /// The name by which jobs and files ask for it, such as `H100-SXM`.
     package var name: String

@@ -96,7 +96,8 @@ package enum Name {
         guard let first = name.utf8.first, isAlphanumeric(first) else {
             return "does not start with a letter or a digit"
         }
-        for byte in name.utf8 where !(isAlphanumeric(byte) || byte == 45 || byte == 46 || byte == 95) {
+        for byte in name.utf8
+        where !(isAlphanumeric(byte) || byte == 45 || byte == 46 || byte == 95) {
             return "has a character other than letters, digits, '-', '_' and '.'"
         }
         return nil

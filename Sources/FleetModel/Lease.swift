@@ -34,7 +34,7 @@ package struct LeaseOrder: Hashable, Comparable, Sendable {
     }
 }
 
-/// "`cap` is enforced by read-back, and every order up to `order` is refused from now on."
+/// A promise that `cap` is enforced by read-back and every order up to `order` is refused from now on.
 package struct LeaseAck: Hashable, Sendable {
     package var order: LeaseOrder
     /// The random id of the order's epoch, as the grant carried it.

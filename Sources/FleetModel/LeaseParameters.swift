@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// The constants of the lease protocol for a fleet. All times in nanoseconds.
+/// The constants of the lease protocol for a fleet.
+///
+/// All times are in nanoseconds.
 package struct LeaseParameters: Hashable, Sendable {
     /// L_max: the longest time that a grant is good for, counted from before its request was sent.
     package var leaseNanoseconds: Int64
@@ -29,8 +31,9 @@ package struct LeaseParameters: Hashable, Sendable {
         self.holdNanoseconds = holdNanoseconds
     }
 
-    /// W = (1+ρ)·(L/(1−ρ) + σ + α): how long a grantor waits, on its own clock, until a grant to a
-    /// class S node is dead. Rounded up.
+    /// W, the time that a grantor waits on its own clock until a grant to a class S node is dead.
+    ///
+    /// W = (1+ρ)·(L/(1−ρ) + σ + α), rounded up.
     package var waitNanoseconds: Int64 {
         let million: Int64 = 1_000_000
         let held = ceilingDivide(leaseNanoseconds * million, million - driftPPM)

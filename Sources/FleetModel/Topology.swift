@@ -16,7 +16,9 @@ package enum BootState: String, Hashable, Sendable, CaseIterable {
     case `default`
 }
 
-/// A node of a power tree. Parents come before their children in ``Topology/domains``.
+/// A node of a power tree.
+///
+/// Parents come before their children in ``Topology/domains``.
 package struct PowerDomain: Hashable, Sendable {
     /// Unique in the fleet; a path such as `dublin/row1/rack3`.
     package var name: String
@@ -30,7 +32,9 @@ package struct PowerDomain: Hashable, Sendable {
     package var limit: Milliwatts
     package var overhead: Milliwatts
 
-    /// Watts left for GPU caps: `limit - overhead`. Never negative in a valid topology.
+    /// The watts left for GPU caps, `limit - overhead`.
+    ///
+    /// Never negative in a valid topology.
     package var budget: Milliwatts { limit - overhead }
 
     package init(
@@ -102,8 +106,9 @@ package struct Node: Hashable, Sendable {
     package var site: SiteIndex
     /// Position in ``Topology/nodeTypes``.
     package var type: Int
-    /// The leaf domain of each tree that feeds the node, primary tree first. Every one of them, and
-    /// all their ancestors, bind.
+    /// The leaf domain of each tree that feeds the node, primary tree first.
+    ///
+    /// Every one of them binds, and so do all their ancestors.
     package var leaves: [DomainIndex]
     /// The node's first GPU; its GPUs are consecutive.
     package var firstGPU: GPUIndex
