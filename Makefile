@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+
+TOPOLOGY ?= cluster/topologies/quickstart.yaml
+SWIFT_SOURCES = Package.swift Sources Tests
+
+.PHONY: help setup build run test check lint format generate generated fuzz sanitize clean
+
+help: ## Show the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+setup: ## Install what the build needs (Debian packages), check the toolchain
+	@cluster/scripts/install-packages
+
+build: setup ## Build the programs, optimized
+	swift build -c release
+
+run: build ## Bring up the quickstart fleet on this machine
+	.build/release/busbar up $(TOPOLOGY)
+
+test: setup ## Build and run every test
+	swift build --build-tests
+	swift test --skip-build
+
+check: setup lint generated ## Lint, generated code, import rules, warnings
+	BUSBAR_ONLY=Repository swift test
+
+lint:
+	swift format lint --strict --parallel --recursive $(SWIFT_SOURCES)
+
+format: ## Format all Swift sources in place
+	swift format --in-place --parallel --recursive $(SWIFT_SOURCES)
+
+generate: setup ## Regenerate the C code of the protocol
+	proto/generate
+
+generated: setup
+	proto/generate --check
+
+fuzz: setup ## Fuzz the decoders for SECONDS (default 60) each
+	Tests/Fuzz/run $(or $(SECONDS),60)
+
+sanitize: setup ## Run the tests under the thread and address sanitizers
+	swift test --sanitize=thread --scratch-path .build-thread
+	swift test --sanitize=address --scratch-path .build-address
+
+clean: ## Remove what was built
+	rm -rf .build .build-thread .build-address
