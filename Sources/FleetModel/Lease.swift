@@ -113,3 +113,23 @@ package struct LeaseGrant: Hashable, Sendable {
         self.holdNanoseconds = holdNanoseconds
     }
 }
+
+/// What an enforcer made of a grant.
+package enum GrantOutcome: UInt8, Hashable, Sendable, CaseIterable {
+    /// Accepted; the acknowledgement follows when the hardware has settled.
+    case accepted
+    /// The signature, or the certificate behind it, does not verify.
+    case badSignature
+    /// It is for another node.
+    case wrongNode
+    /// It answers no request of this incarnation: never made, answered already, or too old.
+    case unknownNonce
+    /// Its order is not above the last accepted one.
+    case staleOrder
+    /// Its time is over already.
+    case expired
+    /// Its cap is below the fallback or above what the node can be set to.
+    case capOutOfRange
+    /// Its epoch has the number of the accepted one but another id: two histories of one store.
+    case unknownEpoch
+}
