@@ -85,6 +85,8 @@ let allTargets: [Target] = [
         name: "COpenSSL", cSettings: cSettings,
         linkerSettings: [.linkedLibrary("ssl"), .linkedLibrary("crypto")]),
 
+    .target(name: "CProcess", cSettings: cSettings),
+
     // Adapters.
     library("Wire", ["CBusbarProto", "FleetModel"]),
     library("TLSEngine", ["COpenSSL"]),
@@ -118,9 +120,9 @@ let allTargets: [Target] = [
     library(
         "OperatorCLI",
         [
-            "Configuration", "AllocationCore", "CertificateAuthority", "ControlPlane", "Devices",
-            "FleetModel", "LocalSocket", "SecureTransport", "Simulation", "TLSEngine", "Wire",
-            argumentParser, nioCore, nioPosix, logging,
+            "AllocationCore", "CProcess", "CertificateAuthority", "Configuration", "ControlPlane",
+            "Devices", "FleetModel", "LocalSocket", "SecureTransport", "Simulation", "TLSEngine",
+            "Wire", argumentParser, nioCore, nioPosix, logging,
         ]),
 
     // Programs: arguments and `run`, nothing else.
