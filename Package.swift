@@ -89,7 +89,7 @@ let allTargets: [Target] = [
 
     // Adapters.
     library("Wire", ["CBusbarProto", "FleetModel"]),
-    library("TLSEngine", ["COpenSSL"]),
+    library("TLSEngine", ["COpenSSL", "FleetModel"]),
     library("SecureTransport", ["TLSEngine", nioCore, nioPosix, logging]),
     library("CertificateAuthority", ["TLSEngine", x509, crypto, swiftASN1]),
     library("DecisionStore", ["FleetModel"]),
