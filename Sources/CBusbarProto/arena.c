@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "CBusbar_arena.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { alignment = 16 };
+
+typedef struct block {
+    struct block *next;
+    size_t capacity;
+    _Alignas(16) uint8_t bytes[];
+} block;
+
+struct CBusbar_arena {
+    // The allocator that protobuf-c sees; its data is the arena.
+    ProtobufCAllocator allocator;
+    // The block being filled, then those filled before it; the first block is the last in the list.
+    block *top;
+    size_t top_used;
+    size_t used;
+    size_t limit;
+    uint64_t block_count;
+    int is_exhausted;
+};
+
+static block *block_create(size_t capacity) {
+    block *made = malloc(sizeof(block) + capacity);
+    if (made == NULL) {
+        fputs("busbar: out of memory for a message\n", stderr);
+        abort();
+    }
+    made->next = NULL;
+    made->capacity = capacity;
+    return made;
+}
+
+void *CBusbar_arena_build(CBusbar_arena *arena, size_t size) {
+    if (size > SIZE_MAX / 4) {
+        fputs("busbar: a message is too large to build\n", stderr);
+        abort();
+    }
+    const size_t rounded = (size + alignment - 1) & ~(size_t)(alignment - 1);
+    if (rounded > arena->top->capacity - arena->top_used) {
+        size_t capacity = arena->top->capacity * 2;
+        while (capacity < rounded) capacity *= 2;
+        block *made = block_create(capacity);
+        made->next = arena->top;
+        arena->top = made;
+        arena->top_used = 0;
+        arena->block_count += 1;
+    }
+    void *result = arena->top->bytes + arena->top_used;
+    arena->top_used += rounded;
+    arena->used += rounded;
+    return result;
+}
+
+static void *bounded_alloc(void *data, size_t size) {
+    CBusbar_arena *arena = data;
+    // Room for the rounding of this allocation is part of the bound.
+    if (size > arena->limit || arena->used > arena->limit - size) {
+        arena->is_exhausted = 1;
+        return NULL;
+    }
+    return CBusbar_arena_build(arena, size);
+}
+
+// Memory comes back at the reset, all at once.
+static void no_free(void *data, void *pointer) {
+    (void)data;
+    (void)pointer;
+}
+
+CBusbar_arena *CBusbar_arena_create(size_t first, size_t limit) {
+    CBusbar_arena *arena = malloc(sizeof(CBusbar_arena));
+    if (arena == NULL) {
+        fputs("busbar: out of memory for a connection\n", stderr);
+        abort();
+    }
+    const size_t least = 256;
+    arena->allocator = (ProtobufCAllocator){bounded_alloc, no_free, arena};
+    arena->top = block_create(first < least ? least : first);
+    arena->top_used = 0;
+    arena->used = 0;
+    arena->limit = limit;
+    arena->block_count = 1;
+    arena->is_exhausted = 0;
+    return arena;
+}
+
+void CBusbar_arena_reset(CBusbar_arena *arena) {
+    while (arena->top->next != NULL) {
+        block *next = arena->top->next;
+        free(arena->top);
+        arena->top = next;
+    }
+    arena->top_used = 0;
+    arena->used = 0;
+    arena->is_exhausted = 0;
+}
+
+void CBusbar_arena_destroy(CBusbar_arena *arena) {
+    CBusbar_arena_reset(arena);
+    free(arena->top);
+    free(arena);
+}
+
+ProtobufCMessage *CBusbar_arena_unpack(
+    CBusbar_arena *arena, const ProtobufCMessageDescriptor *descriptor, size_t length,
+    const uint8_t *bytes) {
+    static const uint8_t nothing = 0;
+    arena->is_exhausted = 0;
+    return protobuf_c_message_unpack(
+        descriptor, &arena->allocator, length, bytes == NULL ? &nothing : bytes);
+}
+
+int CBusbar_arena_is_exhausted(const CBusbar_arena *arena) { return arena->is_exhausted; }
+
+size_t CBusbar_arena_used(const CBusbar_arena *arena) { return arena->used; }
+
+uint64_t CBusbar_arena_block_count(const CBusbar_arena *arena) { return arena->block_count; }
