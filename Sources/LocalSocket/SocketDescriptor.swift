@@ -13,6 +13,7 @@ struct SocketDescriptor: ~Copyable {
     /// Opens a Unix stream socket, closed on `exec`.
     ///
     /// - Parameter isNonBlocking: whether reads and writes return `EAGAIN` rather than wait.
+    /// - Returns: the socket, not bound to anything.
     /// - Throws: ``LocalSocketError/system(operation:errno:)``.
     static func stream(isNonBlocking: Bool) throws(LocalSocketError) -> SocketDescriptor {
         var kind = Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue)
@@ -31,6 +32,7 @@ struct SocketDescriptor: ~Copyable {
 ///   - path: where the server listens.
 ///   - isNonBlocking: the mode of the connected socket. The connect itself never waits for long: a
 ///     Unix socket connects at once or not at all.
+/// - Returns: the connected socket.
 /// - Throws: ``LocalSocketError/pathTooLong(path:)``, or ``LocalSocketError/system(operation:errno:)``,
 ///   with `ENOENT` or `ECONNREFUSED` where nobody listens.
 func connectedSocket(to path: String, isNonBlocking: Bool) throws(LocalSocketError)
