@@ -34,7 +34,7 @@ struct ImportRulesTests {
             "NIOPosix", "SecureTransport", "TLSEngine", "Wire",
         ],
         "OperatorCLI": [
-            "AllocationCore", "ArgumentParser", "CertificateAuthority", "Configuration",
+            "AllocationCore", "ArgumentParser", "CProcess", "CertificateAuthority", "Configuration",
             "ControlPlane", "Devices", "FleetModel", "LocalSocket", "Logging", "NIOCore",
             "NIOPosix", "SecureTransport", "Simulation", "TLSEngine", "Wire",
         ],

@@ -60,7 +60,7 @@ package struct Table: Sendable {
 
     /// The lines of the table, headings first, each at most `width` characters where that can be.
     ///
-    /// - Parameter width: the columns of the terminal; nil for no bound, with all columns shown.
+    /// A `width` of nil is no bound, and shows the columns of `-o wide` too.
     package func lines(width: Int?) -> [String] {
         var shown = columns.indices.filter { width == nil || !columns[$0].isWideOnly }
         var widths = columns.indices.map { column in

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// The bookkeeping of a supervisor: which child runs, since when, when it last spoke, when it is to
-/// be started again. Pure: ``Supervisor`` carries out what it says.
+/// The bookkeeping of a supervisor.
+///
+/// Which child runs, since when, when it last spoke, when it is to be started again. Pure:
+/// ``Supervisor`` carries out what it says.
 struct ChildTable {
     /// One child.
     struct Entry {

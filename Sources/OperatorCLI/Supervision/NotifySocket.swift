@@ -41,7 +41,9 @@ struct NotifySocket: Sendable {
         self.descriptor = descriptor
     }
 
-    /// Closes the socket and removes its file. The last use of this value and of its copies.
+    /// Closes the socket and removes its file.
+    ///
+    /// - Precondition: the last use of this value and of its copies.
     func remove() {
         close(descriptor)
         unlink(path)

@@ -10,7 +10,9 @@ package enum RestartPolicy: Hashable, Sendable {
     case backoff(first: Int64, limit: Int64)
 }
 
-/// The pauses of one supervised process. Pure: the time enters as nanoseconds of any steady clock.
+/// The pauses of one supervised process.
+///
+/// Pure: the time enters as nanoseconds of any steady clock.
 package struct RestartClock: Hashable, Sendable {
     /// A process that ran for so long counts as well again: its next end starts from the beginning.
     package static let healthyNanoseconds: Int64 = 10_000_000_000
@@ -21,11 +23,12 @@ package struct RestartClock: Hashable, Sendable {
 
     package init(_ policy: RestartPolicy) { self.policy = policy }
 
-    /// The pause before the next start, or nil when there is to be none.
+    /// Counts an end.
     ///
     /// - Parameters:
     ///   - ranNanoseconds: how long the process ran.
     ///   - wasReady: it had reported that it is ready.
+    /// - Returns: the pause before the next start, or nil when there is to be none.
     package mutating func ended(ranNanoseconds: Int64, wasReady: Bool) -> Int64? {
         switch policy {
         case .never: return nil

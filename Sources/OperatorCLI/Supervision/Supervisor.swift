@@ -40,7 +40,9 @@ package final class Supervisor: Sendable {
 
     /// Starts the supervisor's thread, without any child.
     ///
-    /// - Parameter onEvent: called on the supervisor's thread; must not block.
+    /// - Parameters:
+    ///   - places: where sockets, pid files and logs go.
+    ///   - onEvent: called on the supervisor's thread; must not block.
     /// - Throws: `CommandFailure` when the notify socket cannot be opened.
     package init(
         places: Places, onEvent: @escaping @Sendable (ChildEvent) -> Void
@@ -65,8 +67,9 @@ package final class Supervisor: Sendable {
     /// How all children stand now.
     package var statuses: [ChildStatus] { shared.withLock { $0.statuses } }
 
-    /// Ends all children, kind by kind: SIGTERM, and SIGKILL for those that still run after the grace
-    /// of their kind. Returns when none is left. Idempotent.
+    /// Ends all children, kind by kind, and returns when none is left.
+    ///
+    /// Each kind has `graceMilliseconds` from SIGTERM to SIGKILL. Idempotent.
     package func stop(graceMilliseconds: Int64 = 3000) async {
         post(.stop(graceNanoseconds: graceMilliseconds * 1_000_000))
         await withCheckedContinuation { continuation in
@@ -89,6 +92,7 @@ package final class Supervisor: Sendable {
         Thread.detachNewThread { [self] in
             var loop = loop
             while !loop.isDone {
+                loop.startDue()
                 publish(loop.table.statuses, isStopped: false)
                 loop.waitAndAct()
                 for order in shared.withLock({ take(&$0.orders) }) {

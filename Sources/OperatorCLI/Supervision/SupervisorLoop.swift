@@ -33,7 +33,7 @@ struct SupervisorLoop: Sendable {
     /// All children were told to stop, and none is left.
     var isDone: Bool { table.isStopping && !table.entries.contains { $0.processID != nil } }
 
-    /// Adds a child that the next ``waitAndAct()`` starts.
+    /// Adds a child that the next ``startDue()`` starts.
     mutating func add(_ spec: ChildSpec) {
         guard !table.isStopping else { return }
         table.add(spec, now: steadyNanoseconds())
@@ -50,7 +50,6 @@ struct SupervisorLoop: Sendable {
 
     /// Waits for the next thing to happen, and sees to it.
     mutating func waitAndAct() {
-        startDue()
         let (isWoken, ended) = wait()
         if isWoken { drainWake() }
         hear()
@@ -110,7 +109,8 @@ struct SupervisorLoop: Sendable {
 
     // MARK: - Starting
 
-    private mutating func startDue() {
+    /// Starts the children whose time has come.
+    mutating func startDue() {
         for index in table.due(now: steadyNanoseconds()) {
             let spec = table.entries[index].spec
             var processID: pid_t = 0

@@ -42,8 +42,6 @@ package struct StateDirectory: Hashable, Sendable {
     private var lockFile: String { path + "/lock" }
 
     /// The directory to use: the option, else `BUSBAR_STATE`, else the default place.
-    ///
-    /// - Parameter environment: looks up a variable.
     package static func resolve(
         option: String?, environment: (String) -> String? = Terminal.environment
     ) -> StateDirectory {
