@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import Glibc
+internal import Wire
 
 /// A blocking, framed connection to a Unix socket, with a time limit on every wait.
 ///
@@ -9,7 +10,7 @@ internal import Glibc
 /// Isolation: one thread; the type is not Sendable.
 package final class LocalClient {
     private let descriptor: SocketDescriptor
-    private var input: FrameBuffer
+    private var input: FrameSplitter
     private var output: [UInt8] = []
     private var readBuffer: [UInt8]
 
@@ -24,7 +25,7 @@ package final class LocalClient {
         path: String, timeoutNanoseconds: Int64 = 2_000_000_000, frameLimit: Int = 1 << 20
     ) throws(LocalSocketError) {
         let descriptor = try connectedSocket(to: path, isNonBlocking: false)
-        input = FrameBuffer(limit: frameLimit)
+        input = FrameSplitter(limit: frameLimit)
         readBuffer = [UInt8](repeating: 0, count: 16_384)
         var limit = timeval(
             tv_sec: Int(timeoutNanoseconds / 1_000_000_000),
@@ -39,7 +40,10 @@ package final class LocalClient {
     }
 
     /// Adds a frame to what the next ``flush()`` sends: several requests leave in one write.
-    package func enqueue(_ payload: [UInt8]) { appendFrame(payload, to: &output) }
+    package func enqueue(_ payload: [UInt8]) {
+        FrameHeader.append(length: payload.count, to: &output)
+        output.append(contentsOf: payload)
+    }
 
     /// Sends all that is queued.
     ///
@@ -73,10 +77,10 @@ package final class LocalClient {
     /// Waits for one frame and returns its payload.
     ///
     /// - Throws: ``LocalSocketError/timedOut``, ``LocalSocketError/closedByPeer``,
-    ///   ``LocalSocketError/frameTooLong(byteCount:limit:)``, or what the system call said.
+    ///   ``LocalSocketError/badFrame(_:)``, or what the system call said.
     package func receive() throws(LocalSocketError) -> [UInt8] {
         while true {
-            if let payload = try input.next() { return payload }
+            if let payload = try nextFrame() { return payload }
             let count = readBuffer.withUnsafeMutableBytes {
                 recv(descriptor.rawValue, $0.baseAddress, $0.count, 0)
             }
@@ -89,6 +93,14 @@ package final class LocalClient {
             readBuffer.withUnsafeBytes {
                 input.append(UnsafeRawBufferPointer(rebasing: $0[0..<count]))
             }
+        }
+    }
+
+    private func nextFrame() throws(LocalSocketError) -> [UInt8]? {
+        do throws(WireError) {
+            return try input.next()
+        } catch {
+            throw LocalSocketError(error)
         }
     }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import Glibc
+internal import Wire
 
 /// Names a connection of one ``LocalPoller``; never used again after the connection has closed.
 package struct ConnectionID: Hashable, Sendable {
@@ -48,14 +49,14 @@ package final class LocalPoller {
     private final class Connection {
         let id: ConnectionID
         let descriptor: SocketDescriptor
-        var input: FrameBuffer
+        var input: FrameSplitter
         var output: [UInt8] = []
         var outputStart = 0
 
         init(id: ConnectionID, descriptor: consuming SocketDescriptor, frameLimit: Int) {
             self.id = id
             self.descriptor = descriptor
-            input = FrameBuffer(limit: frameLimit)
+            input = FrameSplitter(limit: frameLimit)
         }
 
         var queuedByteCount: Int { output.count - outputStart }
@@ -106,7 +107,8 @@ package final class LocalPoller {
     package func send(_ payload: [UInt8], to id: ConnectionID) -> Bool {
         guard let connection = connection(id) else { return false }
         guard connection.queuedByteCount <= limits.outputByteCount else { return false }
-        appendFrame(payload, to: &connection.output)
+        FrameHeader.append(length: payload.count, to: &connection.output)
+        connection.output.append(contentsOf: payload)
         return true
     }
 
@@ -205,13 +207,13 @@ package final class LocalPoller {
     }
 
     private func takeFrames(_ connection: Connection, into events: inout [LocalEvent]) -> Bool {
-        do throws(LocalSocketError) {
+        do throws(WireError) {
             while let payload = try connection.input.next() {
                 events.append(.frame(connection.id, payload))
             }
             return true
         } catch {
-            end(connection, error, into: &events)
+            end(connection, LocalSocketError(error), into: &events)
             return false
         }
     }

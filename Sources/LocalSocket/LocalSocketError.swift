@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import Glibc
+internal import Wire
 
 /// Why a Unix socket could not be used.
 package enum LocalSocketError: Error, Hashable, Sendable {
@@ -14,8 +15,8 @@ package enum LocalSocketError: Error, Hashable, Sendable {
     case system(operation: String, errno: Int32)
     /// The peer closed the connection.
     case closedByPeer
-    /// The peer announced a frame longer than the limit.
-    case frameTooLong(byteCount: Int, limit: Int)
+    /// The peer's bytes are no frames: a length above the limit.
+    case badFrame(String)
     /// The peer does not read: more than the limit waits to be written to it.
     case peerTooSlow(queuedByteCount: Int)
     /// No answer came in time.
@@ -32,12 +33,16 @@ extension LocalSocketError: CustomStringConvertible {
         case .notASocket(let path): "'\(path)' exists and is not a socket"
         case .system(let operation, let code): "\(operation): \(describeErrno(code))"
         case .closedByPeer: "closed by the peer"
-        case .frameTooLong(let byteCount, let limit):
-            "frame of \(byteCount) bytes is over the limit of \(limit)"
+        case .badFrame(let reason): reason
         case .peerTooSlow(let queued): "the peer does not read; \(queued) bytes wait for it"
         case .timedOut: "timed out"
         }
     }
+}
+
+extension LocalSocketError {
+    /// What the splitter of frames said.
+    init(_ error: WireError) { self = .badFrame("\(error)") }
 }
 
 /// The text of an `errno`.

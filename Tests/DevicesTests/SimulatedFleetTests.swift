@@ -5,6 +5,7 @@
 
 import FleetModel
 import Testing
+import Wire
 
 @testable import Devices
 
@@ -29,21 +30,21 @@ struct SimulatedFleetCapTests {
     @Test("A lowered cap may not hold until it has settled, a raised one holds at once")
     func settling() throws {
         var fleet = powerOn()
-        try fleet.writeCap(CapWrite(device: 0, capMilliwatts: 300_000), node: "n1", at: second)
+        try fleet.writeCap(300_000, node: "n1", device: 0, at: second)
         var caps = try fleet.caps(node: "n1", at: second + alpha - 1)
         #expect(caps.requestedMilliwatts[0] == 300_000)
         #expect(caps.enforcedMilliwatts[0] == 700_000)
         caps = try fleet.caps(node: "n1", at: second + alpha)
         #expect(caps.enforcedMilliwatts[0] == 300_000)
-        try fleet.writeCap(CapWrite(device: 0, capMilliwatts: 500_000), node: "n1", at: 2 * second)
+        try fleet.writeCap(500_000, node: "n1", device: 0, at: 2 * second)
         #expect(try fleet.caps(node: "n1", at: 2 * second).enforcedMilliwatts[0] == 500_000)
     }
 
     @Test("A cap raised in the middle of settling does not hide the older, higher one")
     func settlingUnderRaise() throws {
         var fleet = powerOn()
-        try fleet.writeCap(CapWrite(device: 0, capMilliwatts: 300_000), node: "n1", at: 0)
-        try fleet.writeCap(CapWrite(device: 0, capMilliwatts: 400_000), node: "n1", at: alpha / 2)
+        try fleet.writeCap(300_000, node: "n1", device: 0, at: 0)
+        try fleet.writeCap(400_000, node: "n1", device: 0, at: alpha / 2)
         #expect(try fleet.caps(node: "n1", at: alpha - 1).enforcedMilliwatts[0] == 700_000)
         #expect(try fleet.caps(node: "n1", at: alpha).enforcedMilliwatts[0] == 400_000)
     }
@@ -51,14 +52,12 @@ struct SimulatedFleetCapTests {
     @Test("Caps out of range, unknown devices and unknown nodes are refused and change nothing")
     func refusals() throws {
         var fleet = powerOn()
-        for write in [
-            CapWrite(device: 0, capMilliwatts: 199_999),
-            CapWrite(device: 0, capMilliwatts: 700_001),
-            CapWrite(device: 2, capMilliwatts: 300_000),
-            CapWrite(device: -1, capMilliwatts: 300_000),
-        ] {
+        let writes: [(device: Int, cap: UInt32)] = [
+            (0, 199_999), (0, 700_001), (2, 300_000), (-1, 300_000),
+        ]
+        for write in writes {
             #expect(throws: DeviceError.self) {
-                try fleet.writeCap(write, node: "n1", at: second)
+                try fleet.writeCap(write.cap, node: "n1", device: write.device, at: second)
             }
         }
         #expect(throws: DeviceError.self) { try fleet.caps(node: "n3", at: second) }
@@ -104,7 +103,7 @@ struct SimulatedFleetCapTests {
 @Suite("Simulated fleet: draw")
 struct SimulatedFleetDrawTests {
     private func trueDraw(_ fleet: inout SimulatedFleet, at now: Int64) -> Int64 {
-        fleet.summary(at: now).domainDrawMilliwatts[0]
+        fleet.summary(at: now).domainDraw[0].rawValue
     }
 
     @Test("An idle device draws its idle watts")
@@ -116,12 +115,11 @@ struct SimulatedFleetDrawTests {
     @Test("Steady load draws near the maximum uncapped, exactly the cap when capped")
     func capped() throws {
         var fleet = powerOn()
-        let steady = DeviceDemand(
-            device: 0, profile: .steady, utilizationPPM: 1_000_000, phaseSeed: 1)
-        try fleet.setDemand(steady, node: "n1", at: second)
+        let steady = DeviceDemand(profile: .steady, utilizationPPM: 1_000_000, phaseSeed: 1)
+        try fleet.setDemand(steady, node: "n1", device: 0, at: second)
         let free = trueDraw(&fleet, at: 2 * second) - 300_000
         #expect((680_000...700_000).contains(free))
-        try fleet.writeCap(CapWrite(device: 0, capMilliwatts: 400_000), node: "n1", at: 2 * second)
+        try fleet.writeCap(400_000, node: "n1", device: 0, at: 2 * second)
         #expect(trueDraw(&fleet, at: 2 * second + alpha - 1) - 300_000 == free)
         #expect(trueDraw(&fleet, at: 2 * second + alpha) - 300_000 == 400_000)
     }
@@ -129,9 +127,8 @@ struct SimulatedFleetDrawTests {
     @Test("Draw follows a change of load over the averaging span, not at once")
     func averaging() throws {
         var fleet = powerOn()
-        let steady = DeviceDemand(
-            device: 0, profile: .steady, utilizationPPM: 1_000_000, phaseSeed: 1)
-        try fleet.setDemand(steady, node: "n1", at: second)
+        let steady = DeviceDemand(profile: .steady, utilizationPPM: 1_000_000, phaseSeed: 1)
+        try fleet.setDemand(steady, node: "n1", device: 0, at: second)
         let half = trueDraw(&fleet, at: second + SimulatedFleet.averagingNanoseconds / 2) - 300_000
         #expect((380_000...400_000).contains(half))
     }
@@ -139,9 +136,8 @@ struct SimulatedFleetDrawTests {
     @Test("Half a device held asks for half of the swing")
     func fraction() throws {
         var fleet = powerOn()
-        let steady = DeviceDemand(
-            device: 0, profile: .steady, utilizationPPM: 500_000, phaseSeed: 1)
-        try fleet.setDemand(steady, node: "n1", at: 0)
+        let steady = DeviceDemand(profile: .steady, utilizationPPM: 500_000, phaseSeed: 1)
+        try fleet.setDemand(steady, node: "n1", device: 0, at: 0)
         let draw = trueDraw(&fleet, at: second) - 300_000
         #expect((390_000...400_000).contains(draw))
     }
@@ -184,8 +180,8 @@ struct SimulatedFleetDrawTests {
         for node in ["n1", "n2"] {
             for device in 0..<2 {
                 let load = DeviceDemand(
-                    device: device, profile: .inference, utilizationPPM: 1_000_000, phaseSeed: 1)
-                try fleet.setDemand(load, node: node, at: 0)
+                    profile: .inference, utilizationPPM: 1_000_000, phaseSeed: 1)
+                try fleet.setDemand(load, node: node, device: device, at: 0)
             }
         }
         var distinct = 0
@@ -216,13 +212,13 @@ struct SimulatedFleetDrawTests {
         }
         let cold = try read(second)
         try fleet.setDemand(
-            DeviceDemand(device: 0, profile: .steady, utilizationPPM: 1_000_000, phaseSeed: 0),
-            node: "n1", at: second)
+            DeviceDemand(profile: .steady, utilizationPPM: 1_000_000, phaseSeed: 0), node: "n1",
+            device: 0, at: second)
         var hot = cold
         for step in 2..<60 as Range<Int64> { hot = try read(step * second) }
         #expect((60_000...80_000).contains(hot))
         try fleet.setDemand(
-            DeviceDemand(device: 0, profile: nil, utilizationPPM: 0, phaseSeed: 0), node: "n1",
+            DeviceDemand(profile: nil, utilizationPPM: 0, phaseSeed: 0), node: "n1", device: 0,
             at: 60 * second)
         #expect(try read(90 * second) < hot - 10_000)
     }
@@ -237,7 +233,7 @@ struct BudgetAuditTests {
     {
         for device in 0..<2 {
             try fleet.writeCap(
-                CapWrite(device: device, capMilliwatts: watts * 1000), node: node, at: now)
+                watts * 1000, node: node, device: device, at: now)
         }
     }
 
@@ -245,8 +241,8 @@ struct BudgetAuditTests {
     func arming() {
         var fleet = powerOn()
         let summary = fleet.summary(at: 0)
-        #expect(summary.domainIsArmed == [true, false, false])
-        #expect(summary.domainEnforcedMilliwatts == [2_800_000, 2_800_000, 2_800_000])
+        #expect(summary.domainArmed == [true, false, false])
+        #expect(summary.domainEnforced == [.watts(2800), .watts(2800), .watts(2800)])
         #expect(summary.overBudgetInstants == 0)
     }
 
@@ -254,10 +250,10 @@ struct BudgetAuditTests {
     func armingWaitsForSettling() throws {
         var fleet = powerOn()
         try write(&fleet, 400, "n1", at: second)
-        #expect(fleet.summary(at: second + alpha - 1).domainIsArmed[1] == false)
+        #expect(fleet.summary(at: second + alpha - 1).domainArmed[1] == false)
         let summary = fleet.summary(at: second + alpha)
-        #expect(summary.domainIsArmed == [true, true, true])
-        #expect(summary.domainPeakMilliwatts[1] == 2_500_000 - 300_000)
+        #expect(summary.domainArmed == [true, true, true])
+        #expect(summary.domainPeakEnforced[1].rawValue == 2_500_000 - 300_000)
         #expect(summary.overBudgetInstants == 0)
     }
 
@@ -271,7 +267,7 @@ struct BudgetAuditTests {
         let summary = fleet.summary(at: second)
         #expect(summary.domainOverBudgetInstants == [0, 1, 1])
         #expect(summary.overBudgetInstants == 2)
-        #expect(summary.domainPeakMilliwatts[1] == 2_480_000)
+        #expect(summary.domainPeakEnforced[1].rawValue == 2_480_000)
         #expect(summary.firstViolations.count == 2)
         #expect(summary.firstViolations[0].hasPrefix("s/rack: 2.48 kW enforced, 80 W over"))
     }
@@ -290,7 +286,7 @@ struct BudgetAuditTests {
         try write(&patient, 500, "n1", at: 2 * second)
         try write(&patient, 700, "n2", at: 2 * second + alpha)
         #expect(patient.summary(at: 3 * second).overBudgetInstants == 0)
-        #expect(patient.summary(at: 3 * second).domainPeakMilliwatts[1] == 2_400_000)
+        #expect(patient.summary(at: 3 * second).domainPeakEnforced[1].rawValue == 2_400_000)
     }
 
     @Test("Counts start anew, and armed domains stay armed")
@@ -303,7 +299,7 @@ struct BudgetAuditTests {
         var summary = fleet.summary(at: second)
         #expect(summary.overBudgetInstants == 0)
         #expect(summary.capChanges == 0)
-        #expect(summary.domainPeakMilliwatts[0] == 2_800_000)
+        #expect(summary.domainPeakEnforced[0].rawValue == 2_800_000)
         try write(&fleet, 700, "n2", at: 2 * second)
         summary = fleet.summary(at: 2 * second)
         #expect(summary.overBudgetInstants == 4, "two writes, two domains over")
@@ -320,11 +316,10 @@ struct BudgetAuditTests {
         var fleet = SimulatedFleet(topology: topology, bootID: [], at: 0)
         for step in 0..<3000 {
             try fleet.writeCap(
-                CapWrite(device: 1, capMilliwatts: 300_000), node: "n\(step)",
-                at: Int64(step) * 1000)
+                300_000, node: "n\(step)", device: 1, at: Int64(step) * 1000)
         }
         let summary = fleet.summary(at: second)
-        #expect(summary.domainEnforcedMilliwatts[0] == 3000 * 700_000)
+        #expect(summary.domainEnforced[0].rawValue == 3000 * 700_000)
         #expect(summary.capChanges == 6000, "each write and each end of settling")
     }
 }

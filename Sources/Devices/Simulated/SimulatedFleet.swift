@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 package import FleetModel
+package import Wire
 
 /// The devices of a whole fleet, with the physics of their power; no clock, no I/O.
 ///
@@ -112,34 +113,34 @@ package struct SimulatedFleet: Sendable {
     /// Lists a node's devices.
     ///
     /// - Throws: ``DeviceError/refused(_:)`` for a node that the fleet does not have.
-    package func inventory(node: String) throws(DeviceError) -> NodeInventory {
+    package func inventory(node: String) throws(DeviceError) -> HardwareInventory {
         let entry = nodes[try position(of: node)]
         let devices = entry.gpus.map { gpu in
-            DeviceDescription(
+            DeviceInventory(
                 uuid: uuids[gpu], model: entry.model.name, minimumCap: entry.model.minimumCap,
                 maximumCap: entry.model.maximumCap)
         }
-        return NodeInventory(
+        return HardwareInventory(
             devices: devices, bootID: bootID, settleNanoseconds: entry.settleNanoseconds)
     }
 
     /// Writes one cap.
     ///
     /// - Throws: ``DeviceError/refused(_:)`` for an unknown device or a cap outside its range.
-    package mutating func writeCap(_ write: CapWrite, node: String, at now: Int64)
-        throws(DeviceError)
-    {
+    package mutating func writeCap(
+        _ capMilliwatts: UInt32, node: String, device: Int, at now: Int64
+    ) throws(DeviceError) {
         advance(to: now)
         let position = try position(of: node)
-        let gpu = try gpu(write.device, of: position, named: node)
+        let gpu = try gpu(device, of: position, named: node)
         let model = nodes[position].model
         let range = model.minimumCap...model.maximumCap
-        guard range.contains(Milliwatts(Int64(write.capMilliwatts))) else {
+        guard range.contains(Milliwatts(Int64(capMilliwatts))) else {
             throw .refused(
-                "a cap of \(Milliwatts(Int64(write.capMilliwatts))) is outside"
+                "a cap of \(Milliwatts(Int64(capMilliwatts))) is outside"
                     + " \(model.minimumCap) to \(model.maximumCap)")
         }
-        set(gpu, of: position, to: write.capMilliwatts, at: now)
+        set(gpu, of: position, to: capMilliwatts, at: now)
     }
 
     /// Reloads a node's driver: every device goes to its default, the highest cap.
@@ -155,10 +156,10 @@ package struct SimulatedFleet: Sendable {
     /// Reads back a node's caps.
     ///
     /// - Throws: ``DeviceError/refused(_:)`` for a node that the fleet does not have.
-    package mutating func caps(node: String, at now: Int64) throws(DeviceError) -> DeviceCaps {
+    package mutating func caps(node: String, at now: Int64) throws(DeviceError) -> HardwareCaps {
         advance(to: now)
         let gpus = nodes[try position(of: node)].gpus
-        return DeviceCaps(
+        return HardwareCaps(
             requestedMilliwatts: gpus.map { registers[$0].requestedMilliwatts },
             enforcedMilliwatts: gpus.map { registers[$0].enforcedMilliwatts })
     }
@@ -166,11 +167,12 @@ package struct SimulatedFleet: Sendable {
     /// Samples a node's sensors.
     ///
     /// - Throws: ``DeviceError/refused(_:)`` for a node that the fleet does not have.
-    package mutating func sensors(node: String, at now: Int64) throws(DeviceError) -> DeviceSensors
+    package mutating func sensors(node: String, at now: Int64) throws(DeviceError)
+        -> HardwareSensors
     {
         advance(to: now)
         let position = try position(of: node)
-        var sample = DeviceSensors(
+        var sample = HardwareSensors(
             drawMilliwatts: [], temperatureMillidegrees: [], utilizationPPM: [],
             requestedMilliwatts: [], enforcedMilliwatts: [])
         for gpu in nodes[position].gpus {
@@ -188,11 +190,11 @@ package struct SimulatedFleet: Sendable {
     /// Sets what runs on a device.
     ///
     /// - Throws: ``DeviceError/refused(_:)`` for an unknown device.
-    package mutating func setDemand(_ demand: DeviceDemand, node: String, at now: Int64)
-        throws(DeviceError)
-    {
+    package mutating func setDemand(
+        _ demand: DeviceDemand, node: String, device: Int, at now: Int64
+    ) throws(DeviceError) {
         let position = try position(of: node)
-        let gpu = try gpu(demand.device, of: position, named: node)
+        let gpu = try gpu(device, of: position, named: node)
         // Bursts of inference are each device's own; dips of training are the gang's.
         let own = demand.profile == .inference ? stableHash(uuids[gpu]) : 0
         let load = Load(
@@ -296,7 +298,7 @@ package struct SimulatedFleet: Sendable {
     // MARK: - The judge
 
     /// What the audit has found so far, and what every domain draws and may be enforcing now.
-    package mutating func summary(at now: Int64) -> HardwareAudit {
+    package mutating func summary(at now: Int64) -> HardwareSummary {
         advance(to: now)
         var domainDraw = [Int64](repeating: 0, count: domainCount)
         for (position, node) in nodes.enumerated() {
@@ -304,47 +306,18 @@ package struct SimulatedFleet: Sendable {
             for gpu in node.gpus { sum += draw(of: gpu, model: node.model, at: now) }
             for domain in domainPaths[position] { domainDraw[domain] += sum }
         }
-        return HardwareAudit(
+        return HardwareSummary(
             capChanges: audit.capChanges, overBudgetInstants: audit.totalOverBudgetInstants,
-            domainEnforcedMilliwatts: audit.enforced, domainPeakMilliwatts: audit.peak,
-            domainOverBudgetInstants: audit.overBudgetInstants, domainDrawMilliwatts: domainDraw,
-            domainIsArmed: audit.isArmed, firstViolations: audit.descriptions)
+            domainEnforced: audit.enforced.map { Milliwatts($0) },
+            domainPeakEnforced: audit.peak.map { Milliwatts($0) },
+            domainOverBudgetInstants: audit.overBudgetInstants,
+            domainDraw: domainDraw.map { Milliwatts($0) }, domainArmed: audit.isArmed,
+            firstViolations: audit.descriptions)
     }
 
     /// Starts the audit's counts anew.
     package mutating func resetSummary(at now: Int64) {
         advance(to: now)
         audit.resetCounts()
-    }
-}
-
-/// What the simulated hardware has found about the fleet's budgets.
-///
-/// Shape: every `domain…` column has one entry for each domain, in the topology's order.
-package struct HardwareAudit: Hashable, Sendable {
-    package var capChanges: UInt64
-    /// Changes after which an armed domain was above its limit less overhead, over all domains.
-    package var overBudgetInstants: UInt64
-    package var domainEnforcedMilliwatts: [Int64]
-    package var domainPeakMilliwatts: [Int64]
-    package var domainOverBudgetInstants: [UInt64]
-    package var domainDrawMilliwatts: [Int64]
-    package var domainIsArmed: [Bool]
-    /// The first few excesses in words.
-    package var firstViolations: [String]
-
-    package init(
-        capChanges: UInt64, overBudgetInstants: UInt64, domainEnforcedMilliwatts: [Int64],
-        domainPeakMilliwatts: [Int64], domainOverBudgetInstants: [UInt64],
-        domainDrawMilliwatts: [Int64], domainIsArmed: [Bool], firstViolations: [String]
-    ) {
-        self.capChanges = capChanges
-        self.overBudgetInstants = overBudgetInstants
-        self.domainEnforcedMilliwatts = domainEnforcedMilliwatts
-        self.domainPeakMilliwatts = domainPeakMilliwatts
-        self.domainOverBudgetInstants = domainOverBudgetInstants
-        self.domainDrawMilliwatts = domainDrawMilliwatts
-        self.domainIsArmed = domainIsArmed
-        self.firstViolations = firstViolations
     }
 }
