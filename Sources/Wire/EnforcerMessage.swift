@@ -15,18 +15,6 @@ package struct GrantDelivery: Hashable, Sendable {
     }
 }
 
-/// What an enforcer did with a grant.
-package enum GrantOutcome: UInt32, Hashable, Sendable, CaseIterable {
-    case accepted = 1
-    case badSignature = 2
-    case wrongNode = 3
-    case unknownNonce = 4
-    case staleOrder = 5
-    case expired = 6
-    case capOutOfRange = 7
-    case unknownEpoch = 8
-}
-
 /// An enforcer's answer to a ``GrantDelivery``.
 package struct GrantVerdict: Hashable, Sendable {
     package var outcome: GrantOutcome
@@ -184,7 +172,15 @@ extension EnforcerMessage: Mapped {
     }
 }
 
-extension GrantOutcome: WireEnum {}
+extension GrantOutcome: WireEnum {
+    init?(wireValue: UInt32) {
+        // The numbers start at 1: 0 is the unset value.
+        guard let raw = UInt8(exactly: wireValue), raw > 0 else { return nil }
+        self.init(rawValue: raw - 1)
+    }
+
+    var wireValue: UInt32 { UInt32(rawValue) + 1 }
+}
 
 extension GrantDelivery: Mapped {
     static var messageName: String { "GrantDelivery" }

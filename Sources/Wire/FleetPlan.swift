@@ -191,6 +191,16 @@ extension FieldReader {
         }
     }
 
+    /// Names of a repeated field.
+    func names(
+        _ count: Int, _ pointer: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>?,
+        _ field: String, limit: Int
+    ) throws(WireError) -> [String] {
+        try map(count, pointer, field, limit: limit) { element throws(WireError) in
+            try name(element, field)
+        }
+    }
+
     /// Texts of a repeated field.
     func texts(
         _ count: Int, _ pointer: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>?,

@@ -43,6 +43,8 @@ package enum ArenaLimit {
     package static let agent = 16 * FrameLimit.agent
     /// For frames between coordinators, operators and local processes: 16 times the frame limit.
     package static let large = 16 * FrameLimit.large
-    /// For plans read from files.
+    /// For records read from a store of one's own.
+    package static let record = 1 << 28
+    /// For plans read from files of one's own.
     package static let plan = 1 << 30
 }

@@ -49,6 +49,14 @@ struct FieldReader {
         return try name(pointer, field)
     }
 
+    /// A free text, or nil for the empty one.
+    func optionalText(
+        _ pointer: UnsafePointer<CChar>?, _ field: String
+    ) throws(WireError) -> String? {
+        let text = try text(pointer, field)
+        return text.isEmpty ? nil : text
+    }
+
     /// A path of names such as `dublin/row1/rack3`, in at most 1,024 bytes.
     func path(_ pointer: UnsafePointer<CChar>?, _ field: String) throws(WireError) -> String {
         let path = try text(pointer, field, limit: 1024)

@@ -55,7 +55,7 @@ struct  Busbar__V1__LedgerShard
   size_t n_fallback_version;
   uint64_t *fallback_version;
   /*
-   * 0 unproven, 1 proven at fallback.
+   * 0 unproven, 1 proven at its fallback, 2 held out until its uncapped draw fits.
    */
   size_t n_proof;
   uint32_t *proof;
