@@ -8,6 +8,9 @@ package enum NodeProof: UInt8, Hashable, Sendable, CaseIterable {
     case proven = 1
     /// Its uncapped draw does not fit beside the other charges: no lease and no charge until it does.
     case heldOut = 2
+    /// Charged uncapped because it is to be powered off or rebooted: nothing proves it before its
+    /// power-on is confirmed.
+    case rebooting = 3
 }
 
 /// Some consecutive nodes' part of a site's ledger, as one record of the site store.
