@@ -48,8 +48,9 @@ struct OwnedKey: ~Copyable {
     /// Takes over a reference.
     init(owning pointer: OpaquePointer) { self.pointer = pointer }
 
-    /// Reads the first private key of a PEM text; nil when there is none. Keys with a passphrase are
-    /// not read: a service has nobody to ask.
+    /// Reads the first private key of a PEM text; nil when there is none.
+    ///
+    /// Keys with a passphrase are not read: a service has nobody to ask.
     init?(pem: [UInt8]) {
         let key = withMemoryBIO(pem) { bio in
             // The empty passphrase keeps OpenSSL from asking on the terminal.
@@ -106,6 +107,7 @@ func drainedError() -> (library: Int32, reason: Int32, text: String) {
 /// Reads who a certificate speaks for.
 ///
 /// - Parameter certificate: an X509 that the caller owns.
+/// - Returns: the identity.
 /// - Throws: ``CertificateProblem`` unless it is a leaf with exactly one URI name, an identity.
 func readIdentity(
     ofCertificate certificate: OpaquePointer

@@ -26,6 +26,7 @@ package struct PeerPolicy: Sendable {
     /// What a dialer asks: the other side is a coordinator, of this site if one is named.
     ///
     /// - Parameter site: the site it must speak for; nil for any, as operators ask.
+    /// - Returns: the policy.
     package static func coordinator(of site: String?) -> PeerPolicy {
         PeerPolicy { identity, _ in
             guard case .coordinator(let own, _) = identity.role else {

@@ -110,6 +110,7 @@ package struct SpiffeIdentity: Hashable, Sendable, CustomStringConvertible {
     /// Says whether this is a coordinator that may speak for a site: its own, or every site's.
     ///
     /// - Parameter site: the site that is asked about.
+    /// - Returns: true for a coordinator of `site` or of ``everySite``.
     package func isCoordinator(of site: String) -> Bool {
         guard case .coordinator(let own, _) = role else { return false }
         return own == site || own == Self.everySite
@@ -123,7 +124,7 @@ package struct SpiffeIdentity: Hashable, Sendable, CustomStringConvertible {
 
 /// Why a text is not an identity.
 package struct SpiffeIdentityError: Error, Equatable, Sendable, CustomStringConvertible {
-    /// What is wrong, as a clause for a log line. It quotes nothing of the text itself.
+    /// What is wrong, as a clause for a log line that quotes nothing of the text itself.
     package var message: String
     package var description: String { message }
 }

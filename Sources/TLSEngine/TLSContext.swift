@@ -46,6 +46,7 @@ package final class TLSContext: Sendable {
     /// Seconds until this side's own certificate expires; negative when it has.
     ///
     /// - Parameter unixSeconds: the wall clock.
+    /// - Returns: the seconds.
     package func secondsToExpiry(at unixSeconds: Int64) -> Int64 {
         snapshot.secondsToExpiry(at: unixSeconds)
     }

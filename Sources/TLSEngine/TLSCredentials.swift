@@ -63,6 +63,7 @@ package struct TLSCredentials: Sendable {
 /// Reads the certificates of a PEM file, as DER.
 ///
 /// - Parameter path: the file.
+/// - Returns: the certificates in the file's order, at least one.
 /// - Throws: ``TLSConfigurationError`` that names the file, when it cannot be read or holds none.
 package func readCertificates(path: String) throws(TLSConfigurationError) -> [[UInt8]] {
     let found = certificates(inPEM: try readFile(path))

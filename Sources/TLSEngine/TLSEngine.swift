@@ -115,6 +115,7 @@ package final class TLSEngine {
     /// Seconds until the peer's certificate expires; nil before it was shown.
     ///
     /// - Parameter unixSeconds: the wall clock.
+    /// - Returns: the seconds, negative when it has expired meanwhile.
     package func peerSecondsToExpiry(at unixSeconds: Int64) -> Int64? {
         guard let leaf = SSL_get0_peer_certificate(ssl) else { return nil }
         return CBusbarSSL_secondsToExpiry(leaf, unixSeconds)
@@ -127,6 +128,7 @@ package final class TLSEngine {
     /// in earlier but for its last byte.
     ///
     /// - Parameter ciphertextByteCount: the bytes to be taken in.
+    /// - Returns: the bytes of plaintext that there can be.
     package static func plaintextCapacity(for ciphertextByteCount: Int) -> Int {
         ciphertextByteCount + maximumRecordByteCount
     }
@@ -187,7 +189,7 @@ package final class TLSEngine {
         if !good { fail(failure(after: 0)) }
     }
 
-    /// Tells the peer that this side sends no more. To be called once.
+    /// Tells the peer that this side sends no more; to be called once.
     package func close() {
         guard state == .open || state == .closed else { return }
         ERR_clear_error()

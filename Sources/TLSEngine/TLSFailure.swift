@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// Why a TLS connection failed. Each is final: the connection is of no further use.
+/// Why a TLS connection failed, for good.
 package enum TLSFailure: Error, Hashable, Sendable, CustomStringConvertible {
     /// What came is no TLS at all: plain text, another protocol.
     case notTLS

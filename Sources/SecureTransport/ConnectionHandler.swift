@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import Logging
+internal import NIOCore
+internal import TLSEngine
+
+/// The last handler of a secure channel: hands frames to the receiver, watches silence and stalls,
+/// and makes the one log line of a connection that ended otherwise than in order.
+final class ConnectionHandler: ChannelInboundHandler {
+    typealias InboundIn = ByteBuffer
+
+    private let limits: TransportLimits
+    private let logger: Logger?
+    private let makeReceiver: @Sendable (SecureConnection) -> any FrameReceiver
+    private let opened: EventLoopPromise<SecureConnection>
+    private let closed: EventLoopPromise<CloseReason>
+
+    private var connection: SecureConnection?
+    private var receiver: (any FrameReceiver)?
+    private var reason: CloseReason?
+    private var remoteAddress = "unknown"
+    private var lastFrame = NIODeadline.uptimeNanoseconds(0)
+    private var silence: Scheduled<Void>?
+    private var stall: Scheduled<Void>?
+    private var isFinished = false
+
+    /// Makes a handler; `opened` and `closed` are both completed in the end, whatever happens.
+    init(
+        limits: TransportLimits, logger: Logger?,
+        makeReceiver: @escaping @Sendable (SecureConnection) -> any FrameReceiver,
+        opened: EventLoopPromise<SecureConnection>, closed: EventLoopPromise<CloseReason>
+    ) {
+        self.limits = limits
+        self.logger = logger
+        self.makeReceiver = makeReceiver
+        self.opened = opened
+        self.closed = closed
+    }
+
+    func handlerAdded(context: ChannelHandlerContext) {
+        remoteAddress = addressText(of: context.channel)
+    }
+
+    func channelActive(context: ChannelHandlerContext) {
+        remoteAddress = addressText(of: context.channel)
+        context.fireChannelActive()
+    }
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        if let established = event as? TLSEstablished { open(established, context) }
+        context.fireUserInboundEventTriggered(event)
+    }
+
+    private func open(_ established: TLSEstablished, _ context: ChannelHandlerContext) {
+        let connection = SecureConnection(
+            established, channel: context.channel, limits: limits, closed: closed.futureResult)
+        self.connection = connection
+        lastFrame = context.eventLoop.now
+        connection.batch.value.isReceiving = true
+        receiver = makeReceiver(connection)
+        opened.succeed(connection)
+        if let time = limits.silence[established.applicationProtocol] {
+            watchSilence(time, context)
+        }
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        guard reason == nil, let connection else { return }
+        connection.batch.value.isReceiving = true
+        receiver?.received(unwrapInboundIn(data))
+    }
+
+    func channelReadComplete(context: ChannelHandlerContext) {
+        guard let connection, connection.batch.value.isReceiving else { return }
+        lastFrame = context.eventLoop.now
+        if reason == nil { receiver?.receivedAll() }
+        connection.batch.value.isReceiving = false
+        connection.drain()
+    }
+
+    func channelWritabilityChanged(context: ChannelHandlerContext) {
+        if context.channel.isWritable {
+            stall?.cancel()
+            stall = nil
+            connection?.drain()
+        } else if stall == nil {
+            stall = context.eventLoop.assumeIsolated().scheduleTask(in: limits.stall) {
+                self.cut(.stalled, context)
+            }
+        }
+        context.fireChannelWritabilityChanged()
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        // The first reason is the reason; what follows comes of it.
+        guard reason == nil else { return }
+        if let known = error as? CloseReason {
+            reason = known
+        } else {
+            reason = .lost("\(error)")
+            context.close(promise: nil)
+        }
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        finish()
+        context.fireChannelInactive()
+    }
+
+    func handlerRemoved(context: ChannelHandlerContext) { finish() }
+
+    private func cut(_ reason: CloseReason, _ context: ChannelHandlerContext) {
+        guard self.reason == nil else { return }
+        self.reason = reason
+        context.close(promise: nil)
+    }
+
+    private func watchSilence(_ time: TimeAmount, _ context: ChannelHandlerContext) {
+        let loop = context.eventLoop.assumeIsolated()
+        silence = loop.scheduleTask(deadline: lastFrame + time) {
+            let isReading = (try? context.channel.syncOptions?.getOption(.autoRead)) ?? true
+            if !isReading { self.lastFrame = context.eventLoop.now }
+            guard context.eventLoop.now >= self.lastFrame + time else {
+                return self.watchSilence(time, context)
+            }
+            self.cut(.silent, context)
+        }
+    }
+
+    /// Completes everything, once.
+    private func finish() {
+        silence?.cancel()
+        stall?.cancel()
+        let reason = reason ?? .lost("the socket was closed")
+        self.reason = reason
+        connection?.stopSending()
+        if let receiver {
+            self.receiver = nil
+            receiver.closed(reason)
+        }
+        guard !isFinished else { return }
+        isFinished = true
+        log(reason)
+        opened.fail(reason)
+        closed.succeed(reason)
+    }
+
+    private func log(_ reason: CloseReason) {
+        guard let logger else { return }
+        var metadata: Logger.Metadata = ["remote": "\(remoteAddress)", "reason": "\(reason)"]
+        guard let connection else {
+            logger.warning("connection refused", metadata: metadata)
+            return
+        }
+        metadata["peer"] = "\(connection.peer)"
+        if reason.isOrderly {
+            logger.debug("connection closed", metadata: metadata)
+        } else {
+            logger.warning("connection cut", metadata: metadata)
+        }
+    }
+}
