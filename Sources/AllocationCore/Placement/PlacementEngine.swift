@@ -1,0 +1,328 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package import FleetModel
+
+/// Decides which GPUs a job holds: all tasks of a gang or none, with its floors inside every power
+/// domain of every tree.
+///
+/// The engine is a value without I/O: the same calls in the same order give the same answers.
+/// ``place(_:explaining:)`` decides and changes nothing; ``hold(_:_:_:)`` and ``release(_:)`` change
+/// what is taken; ``checkpoint()`` and ``rollback(to:)`` take back whatever was changed since.
+///
+/// Exactness: a job of one task, and a gang whose power domains nest (one tree, or feeds that pair up),
+/// is refused only if it fits nowhere. Where domains of several trees cross, a gang that was neither
+/// placed nor ruled out is *undecided*.
+///
+/// Power: a placement fits when in each domain the growth of charges is at most what is left of its
+/// budget. A domain that is over its budget already takes only what does not grow its charge.
+package struct PlacementEngine: Sendable {
+    /// The most shortfalls that a refusal lists.
+    package static let maximumShortfallCount = 16
+
+    /// The topology that the indices refer to.
+    package let topology: Topology
+    var fleet: PlacementFleet
+    /// The names of the levels of the primary tree.
+    let levels: [String]
+    let tree: PlacementTree
+    var held: [JobID: HeldJob] = [:]
+    /// What was changed since the first open checkpoint.
+    var undo: [UndoEntry] = []
+    var openCheckpoints = 0
+
+    struct HeldJob: Hashable, Sendable {
+        var request: PlacementRequest
+        var placement: [TaskPlacement]
+    }
+
+    enum UndoEntry: Sendable {
+        case held(JobID)
+        case released(JobID, HeldJob)
+        case eligibility(node: Int, UInt8)
+        case minimumCharge(node: Int, Int64)
+        case budget(domain: Int, Int64)
+    }
+
+    /// An engine for an empty fleet, every node eligible.
+    package init(topology: Topology) {
+        self.topology = topology
+        fleet = PlacementFleet(topology)
+        tree = PlacementTree(topology)
+        var levels: [String] = []
+        for domain in topology.domains where domain.tree == 0 && !levels.contains(domain.level) {
+            levels.append(domain.level)
+        }
+        self.levels = levels
+    }
+
+    /// Says what is malformed in a job, or nil.
+    ///
+    /// Well-formed: at least one task; whole GPUs, or 1 to 999 thousandths of exactly one.
+    package static func problem(in spec: JobSpec) -> String? {
+        if spec.taskCount == 0 { return "has no tasks" }
+        if spec.weight == 0 { return "has weight 0" }
+        if spec.task.gpuCount > TelemetryReport.maximumGPUCount {
+            return "asks for more than \(TelemetryReport.maximumGPUCount) GPUs per task"
+        }
+        if spec.task.gpuCount == 1, !(1...1000).contains(spec.task.gpuMilli) {
+            return "asks for \(spec.task.gpuMilli) thousandths of a GPU, not 1 to 1000"
+        }
+        if spec.task.gpuCount > 1, spec.task.gpuMilli != 1000 {
+            return "asks for a share of more than one GPU"
+        }
+        if let floor = spec.floor, floor <= .zero || floor > .maximum {
+            return "has a floor that is not positive"
+        }
+        return nil
+    }
+
+    // MARK: - Holding
+
+    /// Marks what a placement names as taken by a job, and charges its floors.
+    ///
+    /// - Throws: why it cannot be held; nothing has changed then.
+    package mutating func hold(
+        _ job: JobID, _ spec: JobSpec, _ placement: [TaskPlacement]
+    ) throws(PlacementHoldError) {
+        try hold(job, spec, placement, checkingPower: true)
+    }
+
+    /// Marks a placement as taken that was decided before, without asking whether its floors still fit:
+    /// for a restart, where the store has the jobs and a budget may have been lowered since.
+    ///
+    /// - Throws: as ``hold(_:_:_:)``, but never for power.
+    package mutating func restore(
+        _ job: JobID, _ spec: JobSpec, _ placement: [TaskPlacement]
+    ) throws(PlacementHoldError) {
+        try hold(job, spec, placement, checkingPower: false)
+    }
+
+    /// Gives back all that a job holds.
+    ///
+    /// - Returns: false when it holds nothing.
+    @discardableResult
+    package mutating func release(_ job: JobID) -> Bool {
+        guard let entry = held.removeValue(forKey: job) else { return false }
+        giveBack(entry)
+        note(.released(job, entry))
+        return true
+    }
+
+    /// What a job holds, or nil.
+    package func placement(of job: JobID) -> [TaskPlacement]? { held[job]?.placement }
+
+    // MARK: - Fleet state
+
+    /// Takes a node out of service for new jobs, or (nil) puts it back.
+    package mutating func setEligible(_ node: NodeIndex, _ reason: NodeIneligibility?) {
+        let raw = reason?.rawValue ?? PlacementFleet.isEligible
+        let old = fleet.ineligibility[node.position]
+        guard raw != old else { return }
+        note(.eligibility(node: node.position, old))
+        fleet.ineligibility[node.position] = raw
+    }
+
+    /// Sets the least that a node is charged, above its floors and its fallback: what it may draw
+    /// without a lease, or what a silent node may still hold.
+    package mutating func setMinimumCharge(_ node: NodeIndex, _ charge: Milliwatts) {
+        let old = fleet.minimumCharge[node.position]
+        guard charge.rawValue != old else { return }
+        note(.minimumCharge(node: node.position, old))
+        fleet.minimumCharge[node.position] = charge.rawValue
+        fleet.recharge(node.position)
+    }
+
+    /// Sets the effective budget of a domain: limit less overhead.
+    package mutating func setBudget(_ domain: DomainIndex, _ budget: Milliwatts) {
+        let old = fleet.domainBudget[domain.position]
+        guard budget.rawValue != old else { return }
+        note(.budget(domain: domain.position, old))
+        fleet.domainBudget[domain.position] = budget.rawValue
+    }
+
+    /// The least charge of a node now (g of the ledger).
+    package func charge(of node: NodeIndex) -> Milliwatts {
+        Milliwatts(fleet.nodeCharge[node.position])
+    }
+
+    /// The sum of the least charges in a domain.
+    package func charge(of domain: DomainIndex) -> Milliwatts {
+        Milliwatts(fleet.domainCharge[domain.position])
+    }
+
+    /// What is left of a domain's budget for floors; negative where it is over.
+    package func headroom(of domain: DomainIndex) -> Milliwatts {
+        Milliwatts(fleet.domainBudget[domain.position] - fleet.domainCharge[domain.position])
+    }
+
+    /// The floor of one GPU now: of its holders, or its idle share of the fallback.
+    package func floor(of node: NodeIndex, device: Int) -> Milliwatts {
+        Milliwatts(fleet.floor(node: node.position, device: device))
+    }
+
+    /// The thousandths of one GPU that nobody holds.
+    package func freeMilli(of node: NodeIndex, device: Int) -> Int {
+        Int(fleet.gpuFreeMilli[Int(fleet.firstGPU[node.position]) + device])
+    }
+
+    /// The number of GPUs of a node with nothing on them.
+    package func freeGPUCount(of node: NodeIndex) -> Int {
+        fleet.freeDevices[node.position].nonzeroBitCount
+    }
+
+    // MARK: - Speculation
+
+    /// Opens a checkpoint.
+    ///
+    /// Every one must be closed by a rollback or a commit, last first.
+    package mutating func checkpoint() -> PlacementCheckpoint {
+        openCheckpoints += 1
+        return PlacementCheckpoint(depth: undo.count)
+    }
+
+    /// Takes back everything since a checkpoint, and closes it.
+    package mutating func rollback(to checkpoint: PlacementCheckpoint) {
+        precondition(openCheckpoints > 0, "no checkpoint is open")
+        while undo.count > checkpoint.depth { revert(undo.removeLast()) }
+        close()
+    }
+
+    /// Keeps everything since a checkpoint, and closes it.
+    package mutating func commit(_ checkpoint: PlacementCheckpoint) {
+        precondition(openCheckpoints > 0, "no checkpoint is open")
+        precondition(undo.count >= checkpoint.depth, "a checkpoint before this one was rolled back")
+        close()
+    }
+
+    /// What is inconsistent inside, or nil; for tests and for checks at run time.
+    package func firstBrokenInvariant() -> String? { fleet.firstBrokenInvariant() }
+
+    /// True when both hold the same jobs and take the same decisions from here on.
+    package func hasSameState(as other: PlacementEngine) -> Bool {
+        fleet == other.fleet && held == other.held
+    }
+}
+
+// MARK: - Changing
+
+extension PlacementEngine {
+    private mutating func hold(
+        _ job: JobID, _ spec: JobSpec, _ placement: [TaskPlacement], checkingPower: Bool
+    ) throws(PlacementHoldError) {
+        if let problem = PlacementEngine.problem(in: spec) { throw .malformed(problem) }
+        guard held[job] == nil else { throw .alreadyHeld(job) }
+        let request = PlacementRequest(spec, topology, levels: levels)
+        guard placement.count == request.taskCount, placement.allSatisfy({ isInRange($0, request) })
+        else { throw .shape }
+        for (index, task) in placement.enumerated() {
+            guard isFree(task, request) else {
+                takeBack(placement[..<index], request)
+                throw .taken(task.node)
+            }
+            // Nothing is refused for power before the whole gang is on: floors may also fall.
+            fleet.take(request, node: task.node.position, devices: task.devices)
+        }
+        if checkingPower, let shortfall = shortfall(after: placement, request) {
+            takeBack(placement[...], request)
+            throw .power(shortfall)
+        }
+        held[job] = HeldJob(request: request, placement: placement)
+        note(.held(job))
+    }
+
+    private func isInRange(_ task: TaskPlacement, _ request: PlacementRequest) -> Bool {
+        guard task.node.position < fleet.nodeCount, task.devices.count == request.gpuCount else {
+            return false
+        }
+        let count = fleet.typeGPUCount[Int(fleet.nodeType[task.node.position])]
+        var seen: UInt64 = 0
+        for device in task.devices {
+            guard Int32(device) < count, seen >> UInt64(device) & 1 == 0 else { return false }
+            seen |= 1 << UInt64(device)
+        }
+        return true
+    }
+
+    private func isFree(_ task: TaskPlacement, _ request: PlacementRequest) -> Bool {
+        let node = task.node.position
+        guard fleet.freeCPU[node] >= request.cpuMilli, fleet.freeMemory[node] >= request.memoryMiB
+        else { return false }
+        return task.devices.allSatisfy {
+            fleet.gpuFreeMilli[Int(fleet.firstGPU[node]) + Int($0)] >= request.gpuMilli
+        }
+    }
+
+    /// The worst domain that a gang, already taken, has pushed over its budget.
+    ///
+    /// A domain that was over before counts only if the gang made its charge grow.
+    private mutating func shortfall(
+        after placement: [TaskPlacement], _ request: PlacementRequest
+    ) -> PlacementShortfall? {
+        var over: [(domain: Int32, charge: Int64)] = []
+        for task in placement {
+            for position in fleet.domains(of: task.node.position) {
+                let domain = fleet.nodeDomains[position]
+                let charge = fleet.domainCharge[Int(domain)]
+                guard charge > fleet.domainBudget[Int(domain)],
+                    !over.contains(where: { $0.domain == domain })
+                else { continue }
+                over.append((domain, charge))
+            }
+        }
+        guard !over.isEmpty else { return nil }
+        takeBack(placement[...], request)
+        defer {
+            for task in placement {
+                fleet.take(request, node: task.node.position, devices: task.devices)
+            }
+        }
+        var worst: PlacementShortfall?
+        for entry in over where entry.charge > fleet.domainCharge[Int(entry.domain)] {
+            let missing = Milliwatts(entry.charge - fleet.domainBudget[Int(entry.domain)])
+            guard missing > worst?.missing ?? .zero else { continue }
+            worst = PlacementShortfall(domain: DomainIndex(Int(entry.domain)), missing: missing)
+        }
+        return worst
+    }
+
+    private mutating func takeBack(
+        _ placement: ArraySlice<TaskPlacement>, _ request: PlacementRequest
+    ) {
+        for task in placement.reversed() {
+            fleet.take(request, node: task.node.position, devices: task.devices, giveBack: true)
+        }
+    }
+
+    private mutating func giveBack(_ job: HeldJob) { takeBack(job.placement[...], job.request) }
+
+    private mutating func note(_ entry: UndoEntry) {
+        if openCheckpoints > 0 { undo.append(entry) }
+    }
+
+    private mutating func close() {
+        openCheckpoints -= 1
+        if openCheckpoints == 0 { undo.removeAll(keepingCapacity: true) }
+    }
+
+    private mutating func revert(_ entry: UndoEntry) {
+        switch entry {
+        case .held(let job):
+            guard let entry = held.removeValue(forKey: job) else {
+                preconditionFailure("\(job) was held and is not there")
+            }
+            giveBack(entry)
+        case .released(let job, let entry):
+            for task in entry.placement {
+                fleet.take(entry.request, node: task.node.position, devices: task.devices)
+            }
+            held[job] = entry
+        case .eligibility(let node, let old):
+            fleet.ineligibility[node] = old
+        case .minimumCharge(let node, let old):
+            fleet.minimumCharge[node] = old
+            fleet.recharge(node)
+        case .budget(let domain, let old):
+            fleet.domainBudget[domain] = old
+        }
+    }
+}
