@@ -1,0 +1,369 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package import ControlPlane
+package import Devices
+package import FleetModel
+package import LocalSocket
+internal import Logging
+package import TLSEngine
+package import Wire
+
+/// The enforcer of one node or of several: lease holders, their devices and their records.
+///
+/// It alone writes caps, one command at a time for each node. Every decision is the holder's
+/// (`LeaseHolder`); this carries its steps out and brings it the messages of the agent. It has no
+/// socket and no clock of its own, so tests drive it with theirs.
+///
+/// **Isolation:** one thread.
+package final class EnforcerCore {
+    /// A message for an agent.
+    package struct Outgoing {
+        package var connection: ConnectionID
+        package var message: EnforcerMessage
+    }
+
+    private static let statusNanoseconds: Int64 = 1_000_000_000
+
+    let topology: Topology
+    private let devices: any DeviceBackend
+    let records: any RecordStorage
+    let clock: any LeaseClock
+    private let newIncarnation: () -> RandomID
+    private let logger: Logger
+    var nodes: [EnforcedNode] = []
+    private var positions: [String: Int] = [:]
+    private var outbox: [Outgoing] = []
+    /// The devices did not answer: look whether they are those of before when they answer again.
+    private var isHardwareDoubtful = true
+    private var inventoryTriedAt: ClockReading?
+
+    /// An enforcer that has not looked at its devices yet; ``advance()`` does.
+    ///
+    /// - Parameters:
+    ///   - topology: the fleet.
+    ///   - hosted: the nodes to answer for.
+    ///   - verifiers: one for each site that a hosted node is in.
+    ///   - devices: the devices of all hosted nodes.
+    ///   - records: what is kept between lives.
+    ///   - clock: the clocks.
+    ///   - newIncarnation: makes 128 fresh random bits.
+    package init(
+        topology: Topology, hosted: [NodeIndex], verifiers: [SiteIndex: GrantVerifier],
+        devices: any DeviceBackend, records: any RecordStorage, clock: any LeaseClock,
+        newIncarnation: @escaping () -> RandomID
+    ) {
+        self.topology = topology
+        self.devices = devices
+        self.records = records
+        self.clock = clock
+        self.newIncarnation = newIncarnation
+        logger = Logger(label: "busbar.enforcer")
+        let now = clock.read()
+        for index in hosted {
+            let node = topology.nodes[index.position]
+            guard let verifier = verifiers[node.site] else {
+                preconditionFailure("no verifier for the site of node \(node.name)")
+            }
+            positions[node.name] = nodes.count
+            nodes.append(EnforcedNode(name: node.name, index: index, verifier: verifier, now: now))
+        }
+    }
+
+    /// True when the devices of every node have been found.
+    package var hasEveryHolder: Bool { nodes.allSatisfy { $0.holder != nil } }
+
+    /// What a node shows of itself.
+    ///
+    /// - Parameter node: the node's name.
+    /// - Returns: nil for a node without devices yet, or not hosted here.
+    package func status(of node: String) -> HolderStatus? {
+        guard let position = positions[node] else { return nil }
+        return nodes[position].holder?.status(now: clock.read())
+    }
+
+    /// Takes the messages that wait to be sent.
+    package func takeOutbox() -> [Outgoing] {
+        defer { outbox.removeAll(keepingCapacity: true) }
+        return outbox
+    }
+
+    // MARK: - Messages
+
+    /// Takes a message of an agent.
+    ///
+    /// - Parameters:
+    ///   - message: what it says.
+    ///   - connection: where it came from; answers for the node go there from now on.
+    package func receive(_ message: EnforcerMessage, from connection: ConnectionID) {
+        guard let position = positions[message.node] else {
+            refuse("no node '\(message.node)' here", node: message.node, to: connection)
+            return
+        }
+        if nodes[position].agent != connection {
+            nodes[position].agent = connection
+            nodes[position].lastStatus = nil
+        }
+        guard nodes[position].holder != nil else {
+            refuse("the devices do not answer yet", node: message.node, to: connection)
+            return
+        }
+        nodes[position].makeDue()
+        switch message.body {
+        case .renewalRequest: sendRenewal(position)
+        case .grantDelivery(let delivery): deliver(delivery, position)
+        case .shareRequest(let caps): share(caps, position)
+        case .renewal, .grantVerdict, .status, .refusal:
+            refuse("an agent does not say that", node: message.node, to: connection)
+        case .unknown: break
+        }
+    }
+
+    /// Forgets a connection; its nodes have no agent until one speaks again.
+    package func connectionClosed(_ connection: ConnectionID) {
+        for position in nodes.indices where nodes[position].agent == connection {
+            nodes[position].agent = nil
+        }
+    }
+
+    private func sendRenewal(_ position: Int) {
+        guard let renewal = nodes[position].holder?.renewalRequested(now: clock.read()) else {
+            return
+        }
+        send(.renewal(renewal), position)
+    }
+
+    private func deliver(_ delivery: GrantDelivery, _ position: Int) {
+        var order = LeaseOrder.zero
+        let outcome: GrantOutcome
+        if let grant = verified(delivery, nodes[position]) {
+            order = grant.order
+            outcome = nodes[position].holder?.grantReceived(grant, now: clock.read()) ?? .expired
+        } else {
+            outcome = .badSignature
+        }
+        if outcome != .accepted {
+            logger.warning("node \(nodes[position].name): grant \(order) refused: \(outcome)")
+        }
+        send(.grantVerdict(GrantVerdict(outcome: outcome, order: order)), position)
+    }
+
+    /// The grant, if a coordinator of the node's site signed it and it can be read.
+    private func verified(_ delivery: GrantDelivery, _ node: EnforcedNode) -> LeaseGrant? {
+        do throws(GrantProblem) {
+            _ = try node.verifier.verify(
+                payload: delivery.grant.payload, signature: delivery.grant.signature,
+                chain: delivery.signerChain, at: clock.unixSeconds())
+        } catch {
+            logger.warning("node \(node.name): \(error)")
+            return nil
+        }
+        do throws(WireError) {
+            return try LeaseGrant.decode(delivery.grant.payload)
+        } catch {
+            logger.warning("node \(node.name): a signed grant cannot be read: \(error)")
+            return nil
+        }
+    }
+
+    private func share(_ caps: [UInt32], _ position: Int) {
+        let wishes = caps.map { Milliwatts(Int64($0)) }
+        let outcome = nodes[position].holder?.sharesRequested(wishes, now: clock.read())
+        guard let outcome, outcome != .accepted, let agent = nodes[position].agent else { return }
+        refuse("shares refused: \(outcome)", node: nodes[position].name, to: agent)
+    }
+
+    private func send(_ body: EnforcerMessage.Body, _ position: Int) {
+        guard let agent = nodes[position].agent else { return }
+        let message = EnforcerMessage(node: nodes[position].name, body: body)
+        outbox.append(Outgoing(connection: agent, message: message))
+    }
+
+    private func refuse(_ reason: String, node: String, to connection: ConnectionID) {
+        let message = EnforcerMessage(node: node, body: .refusal(reason))
+        outbox.append(Outgoing(connection: connection, message: message))
+    }
+
+    // MARK: - Steps
+
+    /// Carries out all that is due.
+    ///
+    /// - Returns: how long nothing is to be done unless a message comes, in nanoseconds.
+    package func advance() -> Int64 {
+        if isHardwareDoubtful { findDevices() }
+        let now = clock.read()
+        var active: [Int] = []
+        for position in nodes.indices
+        where nodes[position].holder != nil && nodes[position].untilDue(now: now) <= 0 {
+            active.append(position)
+        }
+        while !active.isEmpty { active = carryOut(active) }
+        return untilNextTurn()
+    }
+
+    private func untilNextTurn() -> Int64 {
+        let now = clock.read()
+        var shortest: Int64 = isHardwareDoubtful ? 20_000_000 : EnforcerCore.statusNanoseconds
+        for node in nodes where node.holder != nil {
+            shortest = min(shortest, node.untilDue(now: now))
+        }
+        return max(shortest, 0)
+    }
+
+    /// One round: a step of every node, all device commands in one exchange.
+    ///
+    /// - Returns: the nodes that have another step.
+    private func carryOut(_ active: [Int]) -> [Int] {
+        var commands: [DeviceCommand] = []
+        var targets: [(position: Int, device: Int?)] = []
+        for position in active {
+            switch nextDeviceStep(position) {
+            case .readCaps:
+                commands.append(.readCaps(node: nodes[position].name))
+                targets.append((position, nil))
+            case .setCap(let device, let cap):
+                commands.append(
+                    .setCap(
+                        node: nodes[position].name, device: device,
+                        milliwatts: UInt32(clamping: cap.rawValue)))
+                targets.append((position, device))
+            case .storeRecord, .wait, nil: finish(position)
+            }
+        }
+        guard !commands.isEmpty else { return [] }
+        do throws(DeviceError) {
+            let answers = try devices.perform(commands)
+            return zip(targets, answers).compactMap { target, answer in
+                take(answer, device: target.device, position: target.position)
+                    ? target.position : nil
+            }
+        } catch {
+            logger.error("\(error)")
+            isHardwareDoubtful = true
+            for target in targets { fail(target.position) }
+            return []
+        }
+    }
+
+    /// The next step that is not a record: records are stored on the way.
+    private func nextDeviceStep(_ position: Int) -> LeaseHolder.Step? {
+        while true {
+            guard let step = nodes[position].holder?.nextStep(now: clock.read()) else { return nil }
+            switch step {
+            case .storeRecord(let record):
+                do throws(RecordError) {
+                    try records.store(record, of: nodes[position].name)
+                    nodes[position].holder?.recordStored(now: clock.read())
+                } catch {
+                    logger.error("node \(nodes[position].name): \(error)")
+                    fail(position)
+                    return nil
+                }
+            case .wait(let nanoseconds):
+                nodes[position].wait(nanoseconds, from: clock.read())
+                return step
+            case .readCaps, .setCap: return step
+            }
+        }
+    }
+
+    /// Brings the answer of a device to the holder; false when the step failed.
+    private func take(_ answer: DeviceAnswer, device: Int?, position: Int) -> Bool {
+        let now = clock.read()
+        switch answer {
+        case .caps(let caps)
+        where caps.requestedMilliwatts.count == topology.type(of: nodes[position].index).gpuCount:
+            let reading = caps.requestedMilliwatts.map { Milliwatts(Int64($0)) }
+            nodes[position].failureCount = 0
+            if let device {
+                nodes[position].holder?
+                    .capWritten(device: device, readBack: reading[device], now: now)
+            } else {
+                nodes[position].holder?.capsRead(reading, now: now)
+            }
+            return true
+        case .refused(let reason):
+            logger.error("node \(nodes[position].name): \(reason)")
+        case .caps, .sensors, .done:
+            logger.error("node \(nodes[position].name): the devices are not those of the plan")
+        }
+        fail(position)
+        return false
+    }
+
+    private func fail(_ position: Int) {
+        let now = clock.read()
+        nodes[position].holder?.stepFailed(now: now)
+        nodes[position].waitAfterFailure(from: now)
+    }
+
+    /// After the last step of a turn: tells the agent what is new.
+    private func finish(_ position: Int) {
+        let now = clock.read()
+        if nodes[position].holder?.takeAcknowledgement() == true { sendRenewal(position) }
+        guard nodes[position].agent != nil, let status = nodes[position].status(now: now) else {
+            return
+        }
+        var comparable = status
+        comparable.remainingNanoseconds = nodes[position].lastStatus?.remainingNanoseconds ?? -1
+        let isOld = now.heldSince(nodes[position].lastStatusAt) >= EnforcerCore.statusNanoseconds
+        guard isOld || comparable != nodes[position].lastStatus else { return }
+        nodes[position].lastStatus = status
+        nodes[position].lastStatusAt = now
+        send(.status(status), position)
+    }
+
+    // MARK: - Finding the devices
+
+    /// Looks which devices there are, at the start and whenever they have been away.
+    ///
+    /// Devices of another boot have lost all caps: their node gets a holder of a new incarnation,
+    /// which begins at the fallback.
+    private func findDevices() {
+        let now = clock.read()
+        if let last = inventoryTriedAt, now.heldSince(last) < 20_000_000 { return }
+        inventoryTriedAt = now
+        for position in nodes.indices {
+            do throws(DeviceError) {
+                try findDevices(of: position)
+            } catch {
+                if case .unavailable = error { return }
+                logger.error("node \(nodes[position].name): \(error)")
+            }
+        }
+        isHardwareDoubtful = false
+    }
+
+    private func findDevices(of position: Int) throws(DeviceError) {
+        let node = nodes[position]
+        let inventory = try devices.inventory(node: node.name)
+        if node.holder != nil, node.bootID == inventory.bootID { return }
+        let expected = topology.model(of: node.index).name
+        guard inventory.devices.count == topology.type(of: node.index).gpuCount,
+            inventory.devices.allSatisfy({ $0.model == expected })
+        else { throw .refused("the devices are not those of the plan") }
+        let configuration = LeaseHolder.Configuration(
+            node: node.name, bootID: RandomID(bytes: inventory.bootID),
+            fallback: topology.type(of: node.index).fallback,
+            devices: inventory.devices.map {
+                CapRange(minimum: $0.minimumCap, maximum: $0.maximumCap)
+            },
+            settleNanoseconds: inventory.settleNanoseconds, driftPPM: topology.lease.driftPPM)
+        let now = clock.read()
+        nodes[position].bootID = inventory.bootID
+        nodes[position].holder = LeaseHolder(
+            configuration: configuration, incarnation: newIncarnation(),
+            record: records.record(of: node.name),
+            provenEnforcerNanoseconds: records.proof(of: node.name), now: now)
+        nodes[position].makeDue()
+    }
+}
+
+extension RandomID {
+    /// An id for a boot that a driver names in its own way: the first and the last eight bytes.
+    init(bytes: [UInt8]) {
+        func number(_ part: some Sequence<UInt8>) -> UInt64 {
+            part.reduce(0) { $0 << 8 | UInt64($1) }
+        }
+        self.init(high: number(bytes.prefix(8)), low: number(bytes.dropFirst(8).suffix(8)))
+    }
+}
