@@ -42,19 +42,6 @@ struct OutputTests {
         #expect(table.lines(width: 80)[1] == "a [2Jb c")
     }
 
-    @Test(
-        "A list of hosts is compressed by prefix, width and run",
-        arguments: [
-            (["n001", "n002", "n003", "n007"], "n[001-003,007]"),
-            (["b2", "a1", "a1"], "a1,b2"),
-            (["n9", "n10", "n11"], "n[10-11],n9"),
-            (["r1-n1-eth", "r1-n2-eth"], "r1-n[1-2]-eth"),
-            (["host"], "host"), ([], ""),
-        ] as [([String], String)])
-    func hosts(names: [String], expected: String) {
-        #expect(HostList.compress(names) == expected)
-    }
-
     @Test("JSON escapes what must be escaped and keeps the order of members")
     func json() {
         let value = JSONValue.object([
