@@ -24,6 +24,7 @@ struct FleetAddress: Sendable {
     /// - Parameters:
     ///   - coordinators: `HOST:PORT`, several with commas.
     ///   - credentials: the operator's.
+    /// - Throws: `CommandFailure` when a part is not `HOST:PORT`.
     init(coordinators: String, credentials: TLSCredentials.Files) throws(CommandFailure) {
         endpoints = try FleetAddress.endpoints(coordinators)
         self.credentials = credentials

@@ -39,7 +39,9 @@ extension OperatorClient {
     }
 
     func status(_ deadline: Duration) async throws(CommandFailure) -> FleetStatus {
-        try await one(.getStatus, deadline) { if case .status(let value) = $0 { value } else { nil } }
+        try await one(.getStatus, deadline) {
+            if case .status(let value) = $0 { value } else { nil }
+        }
     }
 
     func version(_ deadline: Duration) async throws(CommandFailure) -> VersionReply {
@@ -130,7 +132,8 @@ extension OperatorClient {
         }
     }
 
-    func submit(_ job: SubmitJob, _ deadline: Duration) async throws(CommandFailure) -> SubmitReply {
+    func submit(_ job: SubmitJob, _ deadline: Duration) async throws(CommandFailure) -> SubmitReply
+    {
         try await one(.submitJob(job), deadline) {
             if case .submitted(let value) = $0 { value } else { nil }
         }

@@ -19,8 +19,9 @@ final class OperatorClient: Sendable {
     struct Answer: Sendable {
         /// The replies to one request, pages in order; at least one.
         var pages: [OperatorReply.Body]
-        /// How often the request was sent. Above 1 the order in which the fleet decided on requests
-        /// is not known to be the order of posting.
+        /// How often the request was sent.
+        ///
+        /// Above 1 the fleet may have decided on requests in another order than that of posting.
         var sendCount: Int
     }
 

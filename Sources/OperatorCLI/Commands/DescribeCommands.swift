@@ -50,12 +50,14 @@ struct DescribeJob: FleetCommand {
         let (view, width) = (detail.job, output.output.tableWidth)
         var description = Description()
         description.add("job", "\(view.id) (\(view.name)), by \(view.submittedBy)")
-        description.add("state", view.state.rawValue + (view.reason.isEmpty ? "" : ": \(view.reason)"))
+        description.add(
+            "state", view.state.rawValue + (view.reason.isEmpty ? "" : ": \(view.reason)"))
         description.add("asks for", detail.spec.text)
         description.add("power", "floor \(view.floor), cap \(view.cap)")
         let bound = detail.boundBy.map { ", bound by \($0)" } ?? ""
         description.add("level", Format.percent(ppm: UInt64(view.levelPPM)) + bound)
-        description.add("submitted", Format.instant(unixMilliseconds: view.submittedUnixMilliseconds))
+        description.add(
+            "submitted", Format.instant(unixMilliseconds: view.submittedUnixMilliseconds))
         description.add("TASKS", detail.tasks, width: width)
         description.add("EVENTS", detail.events, width: width)
         description.write()

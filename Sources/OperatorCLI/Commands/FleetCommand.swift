@@ -46,6 +46,7 @@ extension FleetOptions {
     ///     than a request's deadline.
     ///   - body: the work; the session is closed after it.
     /// - Returns: what the body returns.
+    /// - Throws: what the body throws, and `CommandFailure` when there is no fleet to ask.
     func withClient<Result: Sendable>(
         patience: Duration? = nil,
         _ body: (OperatorClient) async throws(CommandFailure) -> Result

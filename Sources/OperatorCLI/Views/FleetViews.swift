@@ -126,7 +126,8 @@ extension NodeView: Listed {
             .init("MODEL", yield: .flexible), .init("FREE", .right), .init("DRAW", .right),
             .init("CAP", .right), .init("CHARGE", .right),
             .init("LEASE", .right, yield: .droppable), .init("ENFORCED", .right, isWideOnly: true),
-            .init("FALLBACK", .right, isWideOnly: true), .init("CPU FREE", .right, isWideOnly: true),
+            .init("FALLBACK", .right, isWideOnly: true),
+            .init("CPU FREE", .right, isWideOnly: true),
             .init("MEMORY FREE", .right, isWideOnly: true), .init("SITE", isWideOnly: true),
             .init("TYPE", isWideOnly: true), .init("FEEDS", isWideOnly: true),
         ]
@@ -137,7 +138,8 @@ extension NodeView: Listed {
             name, state.rawValue, enforcementClass.rawValue, model,
             "\(Format.gpus(milli: UInt64(freeGPUMilli)))/\(gpuCount)", Milliwatts.text(draw),
             cap.description, charge.description,
-            state == .unproven ? Format.unknown : Format.duration(milliseconds: leaseAgeMilliseconds),
+            state == .unproven
+                ? Format.unknown : Format.duration(milliseconds: leaseAgeMilliseconds),
             enforced.description, fallback.description, Format.gpus(milli: UInt64(freeCPUMilli)),
             "\(freeMemoryMiB / 1024) GiB", site, type, leaves.joined(separator: ","),
         ]
