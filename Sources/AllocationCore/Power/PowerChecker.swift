@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// The line of the definition that a claimed solution breaks.
+package enum PowerViolation: Hashable, Sendable {
+    /// The columns of the claim do not match the problem.
+    case columnLengths
+    /// A level is above 1.
+    case levelRange(gang: Int)
+    /// A cap is not the one that the gang's level gives; without a gang, not the floor.
+    case cap(gpu: Int, expectedMilliwatts: UInt32)
+    /// A domain is over its budget by this much, rounded up.
+    case budget(domain: Int, excessMilliwatts: Int64)
+    /// The gang is said to be at full pace and is not.
+    case notFull(gang: Int)
+    /// The gang is at full pace, or can use nothing, and is said to be stopped.
+    case notStopped(gang: Int)
+    /// The domain that is said to stop the gang does not exist.
+    case unknownDomain(gang: Int)
+    /// The level is on no step of the common pace.
+    case offLattice(gang: Int)
+    /// The domain that is said to stop the gang would give it nothing at the next step anyhow.
+    case doesNotBind(gang: Int, domain: Int)
+    /// The domain that is said to stop the gang has watts left for the next step.
+    case notSaturated(gang: Int, domain: Int)
+    /// Another gang of the class went on in the domain that stopped this one.
+    case standsHigher(gang: Int, domain: Int, other: Int)
+}
+
+/// Checks claimed solutions of a ``PowerProblem`` against its definition.
+///
+/// Shares no code with ``PowerSolver`` and does not search: a claim is right exactly when floors,
+/// budgets and caps hold, and each gang is at full pace or was stopped in a domain that is full for its
+/// class, where no gang of the class went on. By the uniqueness of weighted max-min fair levels only
+/// the optimum passes.
+package struct PowerChecker {
+    private let problem: PowerProblem
+    private let capMilliwatts: [UInt32]
+    private let certificate: PowerCertificate
+    /// The GPUs of each domain: slices of `members`.
+    private var memberStarts: [Int] = []
+    private var members: [Int32] = []
+
+    /// Checks a claim.
+    ///
+    /// - Parameters:
+    ///   - problem: well-formed.
+    ///   - capMilliwatts: the claimed cap of each GPU.
+    ///   - certificate: the claimed level of each gang and what stopped it.
+    /// - Returns: the first line that is broken, or nil for the optimum.
+    package static func firstViolation(
+        of problem: PowerProblem, capMilliwatts: [UInt32], certificate: PowerCertificate
+    ) -> PowerViolation? {
+        guard capMilliwatts.count == problem.gpuCount,
+            certificate.level.count == problem.gangCount,
+            certificate.boundBy.count == problem.gangCount
+        else { return .columnLengths }
+        let checker = PowerChecker(problem, capMilliwatts, certificate)
+        return checker.levelViolation() ?? checker.capViolation() ?? checker.budgetViolation()
+            ?? checker.stopViolation()
+    }
+
+    private init(
+        _ problem: PowerProblem, _ capMilliwatts: [UInt32], _ certificate: PowerCertificate
+    ) {
+        self.problem = problem
+        self.capMilliwatts = capMilliwatts
+        self.certificate = certificate
+        listMembers()
+    }
+
+    private mutating func listMembers() {
+        var counts = [Int](repeating: 0, count: problem.domainCount + 1)
+        forEachMembership { domain, _ in counts[domain + 1] += 1 }
+        for domain in 0..<problem.domainCount { counts[domain + 1] += counts[domain] }
+        memberStarts = counts
+        var list = [Int32](repeating: 0, count: counts[problem.domainCount])
+        forEachMembership { domain, gpu in
+            list[counts[domain]] = Int32(gpu)
+            counts[domain] += 1
+        }
+        members = list
+    }
+
+    private func forEachMembership(_ body: (_ domain: Int, _ gpu: Int) -> Void) {
+        for gpu in 0..<problem.gpuCount {
+            for leaves in problem.gpuLeaf {
+                var domain = Int(leaves[gpu])
+                while domain >= 0 {
+                    body(domain, gpu)
+                    domain = Int(problem.domainParent[domain])
+                }
+            }
+        }
+    }
+
+    private func members(of domain: Int) -> ArraySlice<Int32> {
+        members[memberStarts[domain]..<memberStarts[domain + 1]]
+    }
+
+    // MARK: - What a GPU uses
+
+    private static let one: UInt64 = 1 << 52
+
+    /// Watts at a level, in units of 2^-68 mW: floor included, nothing rounded.
+    private func watts(_ gpu: Int, _ level: UInt64) -> Int128 {
+        let floor = Int128(problem.gpuFloorMilliwatts[gpu])
+        let full = Int128(problem.gpuFullMilliwatts[gpu])
+        guard full > floor else { return floor << 68 }
+        guard problem.gpuCurve[gpu] >= 0 else {
+            return (floor << 68) + ((full - floor) << 16) * Int128(level)
+        }
+        let curves = problem.curves
+        let curve = Int(problem.gpuCurve[gpu])
+        // The last point at or below the level.
+        var point = Int(curves.starts[curve + 1]) - 1
+        while curves.levels[point] > level { point -= 1 }
+        let climb = Int128(curves.slopes[point]) * Int128(level - curves.levels[point])
+        return (Int128(curves.milliwatts[point]) << 68) + climb
+    }
+
+    /// The level at a pace of a gang that nothing has stopped.
+    private func free(_ gang: Int, at pace: UInt128) -> UInt64 {
+        UInt64(min(UInt128(PowerChecker.one), pace * UInt128(problem.gangWeight[gang])))
+    }
+
+    private func isFull(_ gang: Int) -> Bool {
+        certificate.level[gang].rawValue == PowerChecker.one
+    }
+
+    /// The pace at which a stopped gang stands.
+    private func pace(_ gang: Int) -> UInt128 {
+        UInt128(certificate.level[gang].rawValue / UInt64(problem.gangWeight[gang]))
+    }
+
+    // MARK: - The lines of the definition
+
+    private func levelViolation() -> PowerViolation? {
+        var wantsMore = [Bool](repeating: false, count: problem.gangCount)
+        for gpu in 0..<problem.gpuCount where problem.gpuGang[gpu] >= 0 {
+            guard problem.gpuFullMilliwatts[gpu] > problem.gpuFloorMilliwatts[gpu] else { continue }
+            wantsMore[Int(problem.gpuGang[gpu])] = true
+        }
+        for gang in 0..<problem.gangCount {
+            let level = certificate.level[gang].rawValue
+            guard level <= PowerChecker.one else { return .levelRange(gang: gang) }
+            guard certificate.boundBy[gang] != PowerSolution.atFull else {
+                if level < PowerChecker.one { return .notFull(gang: gang) }
+                continue
+            }
+            guard level < PowerChecker.one, wantsMore[gang] else {
+                return .notStopped(gang: gang)
+            }
+            guard (0..<problem.domainCount).contains(Int(certificate.boundBy[gang])) else {
+                return .unknownDomain(gang: gang)
+            }
+            guard level % UInt64(problem.gangWeight[gang]) == 0 else {
+                return .offLattice(gang: gang)
+            }
+        }
+        return nil
+    }
+
+    private func capViolation() -> PowerViolation? {
+        for gpu in 0..<problem.gpuCount {
+            let gang = Int(problem.gpuGang[gpu])
+            let level = gang < 0 ? 0 : certificate.level[gang].rawValue
+            let expected =
+                gang < 0 ? Int128(problem.gpuFloorMilliwatts[gpu]) << 68 : watts(gpu, level)
+            let cap = UInt32(expected >> 68)
+            if capMilliwatts[gpu] != cap { return .cap(gpu: gpu, expectedMilliwatts: cap) }
+        }
+        return nil
+    }
+
+    private func budgetViolation() -> PowerViolation? {
+        for domain in 0..<problem.domainCount {
+            var sum: Int128 = 0
+            for gpu in members(of: domain) {
+                let gang = Int(problem.gpuGang[Int(gpu)])
+                sum +=
+                    gang < 0
+                    ? Int128(problem.gpuFloorMilliwatts[Int(gpu)]) << 68
+                    : watts(Int(gpu), certificate.level[gang].rawValue)
+            }
+            let excess = sum - Int128(problem.domainBudgetMilliwatts[domain]) << 68
+            guard excess > 0 else { continue }
+            let rounded = (excess + (1 << 68) - 1) >> 68
+            return .budget(domain: domain, excessMilliwatts: Int64(rounded))
+        }
+        return nil
+    }
+
+    /// Checks each stopped gang against the domain that stopped it; gangs that one domain stopped at one
+    /// pace of one class are checked together.
+    private func stopViolation() -> PowerViolation? {
+        let stopped = (0..<problem.gangCount)
+            .filter { certificate.boundBy[$0] != PowerSolution.atFull }
+            .sorted { key(of: $0) < key(of: $1) }
+        var start = 0
+        while start < stopped.count {
+            var end = start + 1
+            while end < stopped.count, key(of: stopped[end]) == key(of: stopped[start]) { end += 1 }
+            if let violation = stopViolation(of: stopped[start..<end]) { return violation }
+            start = end
+        }
+        return nil
+    }
+
+    /// Sorts by domain, then important classes first, then pace.
+    private func key(of gang: Int) -> (Int32, Int32, UInt128) {
+        (certificate.boundBy[gang], ~problem.gangPriority[gang], pace(gang))
+    }
+
+    private func stopViolation(of gangs: ArraySlice<Int>) -> PowerViolation? {
+        guard let gang = gangs.first else { return nil }
+        let domain = Int(certificate.boundBy[gang])
+        let (priority, pace) = (problem.gangPriority[gang], pace(gang))
+        var next: Int128 = 0
+        var grows: Set<Int> = []
+        var higher: Int?
+        for member in members(of: domain) {
+            let gpu = Int(member)
+            let other = Int(problem.gpuGang[gpu])
+            guard other >= 0, problem.gangPriority[other] >= priority else {
+                next += Int128(problem.gpuFloorMilliwatts[gpu]) << 68
+                continue
+            }
+            let level = certificate.level[other].rawValue
+            guard problem.gangPriority[other] == priority,
+                isFull(other) || self.pace(other) >= pace
+            else {
+                next += watts(gpu, level)
+                continue
+            }
+            // This one was still free to rise when the domain became full.
+            let here = watts(gpu, free(other, at: pace))
+            let there = watts(gpu, free(other, at: pace + 1))
+            next += there
+            guard there > here else { continue }
+            grows.insert(other)
+            if level > free(other, at: pace) { higher = higher ?? other }
+        }
+        for gang in gangs where !grows.contains(gang) {
+            return .doesNotBind(gang: gang, domain: domain)
+        }
+        if let higher { return .standsHigher(gang: gang, domain: domain, other: higher) }
+        let budget = Int128(problem.domainBudgetMilliwatts[domain]) << 68
+        return next > budget ? nil : .notSaturated(gang: gang, domain: domain)
+    }
+}
