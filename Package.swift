@@ -137,7 +137,10 @@ let allTargets: [Target] = [
     tests("ControlPlane", ["AllocationCore", "FleetModel"]),
     tests("Simulation", ["ControlPlane", "FleetModel"]),
     tests("MetricsText", []),
-    tests("Wire", ["FleetModel", "CBusbarProto"]),
+    tests("Wire", ["CAllocationCount", "FleetModel"]),
+    // Stands in front of malloc in test programs, to prove that a path allocates nothing.
+    .target(
+        name: "CAllocationCount", path: "Tests/Support/CAllocationCount", cSettings: cSettings),
     tests("TLSEngine", ["CertificateAuthority"]),
     tests(
         "SecureTransport",

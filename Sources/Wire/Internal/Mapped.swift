@@ -61,14 +61,11 @@ enum Codec {
         defer { CBusbar_arena_reset(handle) }
         let made = UnsafeMutableRawPointer(Builder(arena: handle).make(value))
         let message = made.assumingMemoryBound(to: ProtobufCMessage.self)
-        let start = bytes.count
         let size = protobuf_c_message_get_packed_size(message)
-        bytes.append(contentsOf: repeatElement(0, count: size))
-        bytes.withUnsafeMutableBufferPointer { buffer in
-            guard size > 0, let base = buffer.baseAddress else { return }
-            let written = protobuf_c_message_pack(message, base + start)
-            precondition(written == size, "\(M.messageName) packed into another size than foretold")
-        }
+        let packed = CBusbar_arena_build(handle, size)!.assumingMemoryBound(to: UInt8.self)
+        let written = protobuf_c_message_pack(message, packed)
+        precondition(written == size, "\(M.messageName) packed into another size than foretold")
+        bytes.append(contentsOf: UnsafeBufferPointer(start: packed, count: size))
     }
 
     /// The address of the generated descriptor, as the generated initializer writes it: the imported
