@@ -31,8 +31,6 @@ package struct FleetFile: Hashable, Sendable {
     package static func parse(
         _ bytes: [UInt8], name: String
     ) throws(ConfigurationError) -> FleetFile {
-        throw ConfigurationError(problems: [
-            .init(file: name, line: 0, column: 0, reason: "no reader is linked", hint: nil)
-        ])
+        try TopologyReader.read(try YAMLDocument.parse(bytes, name: name), name: name)
     }
 }

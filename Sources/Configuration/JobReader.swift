@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import FleetModel
+import Yams
+
+/// Reads job descriptions, in topology files and in job files.
+struct JobReader {
+    /// The most jobs of one file.
+    static let maximumJobCount = 100_000
+
+    private static let keys = [
+        "name", "tasks", "gpus", "cpus", "memory", "models", "sites", "labels", "priority",
+        "weight", "spread", "within", "floor", "profile", "duration", "on_lease_end",
+    ]
+
+    /// A job with the places of what it refers to.
+    struct Entry {
+        var spec: JobSpec
+        var mark: Mark?
+        var models: [Located<String>]
+        var sites: [Located<String>]
+        var requiredLevel: Located<String>?
+    }
+
+    let diagnostics: Diagnostics
+    var entries: [Entry] = []
+
+    init(_ diagnostics: Diagnostics) { self.diagnostics = diagnostics }
+
+    /// Reads one element of a list of jobs; a name with a range stands for several equal jobs.
+    mutating func read(_ node: YAMLNode) {
+        guard var fields = Fields(node, what: "a job", known: Self.keys, diagnostics) else {
+            return
+        }
+        guard let name = fields.text("name", required: true) else { return }
+        fields.what = "job '\(printable(name.value))'"
+        let names: [String]
+        do throws(HostList.Problem) {
+            names = try HostList.expand(
+                name.value, limit: Self.maximumJobCount - entries.count)
+        } catch {
+            diagnostics.report(
+                "the name of \(fields.what) cannot be read: \(error)", at: name.mark)
+            return
+        }
+        guard var entry = entry(fields, name: names[0]) else { return }
+        for name in names {
+            entry.spec.name = name
+            if let problem = entry.spec.problem() {
+                diagnostics.report("\(fields.what): \(problem)", at: entry.mark)
+                return
+            }
+            entries.append(entry)
+        }
+    }
+
+    private func entry(_ fields: Fields, name: String) -> Entry? {
+        let gpus = fields.quantity("gpus", default: (count: 0, milli: 0), Quantity.gpus)
+        let tasks = fields.quantity("tasks", default: Int64(1)) { text throws(Quantity.Problem) in
+            try Quantity.integer(text, in: 1...Int64(JobSpec.maximumTaskCount))
+        }
+        let priority = fields.quantity("priority", default: Int64(0)) {
+            text throws(Quantity.Problem) in try Quantity.integer(text, in: -1_000_000...1_000_000)
+        }
+        let weight = fields.quantity("weight", default: Int64(1)) { text throws(Quantity.Problem) in
+            try Quantity.integer(text, in: 1...Int64(JobSpec.maximumWeight))
+        }
+        let level = fields.text("within")
+        let models = fields.texts("models")
+        let sites = fields.texts("sites")
+        let spec = JobSpec(
+            name: name, priority: Int32(priority), weight: UInt32(weight),
+            taskCount: UInt32(tasks),
+            task: TaskRequest(
+                gpuCount: gpus.count, gpuMilli: gpus.milli,
+                cpuMilli: fields.quantity("cpus", default: 0, Quantity.cpus),
+                memoryMiB: fields.quantity("memory", default: 0, Quantity.memory)),
+            isSpread: fields.flag("spread", default: false),
+            models: models.map(\.value), sites: sites.map(\.value),
+            selector: fields.labels("labels"), requiredLevel: level?.value,
+            floor: fields.quantity("floor", Quantity.power),
+            profile: fields.choice("profile", default: .training),
+            durationNanoseconds: fields.quantity("duration", Quantity.duration),
+            onLeaseEnd: fields.choice("on_lease_end", default: .keep))
+        return Entry(
+            spec: spec, mark: fields.mark, models: models, sites: sites, requiredLevel: level)
+    }
+}
