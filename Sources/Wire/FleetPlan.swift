@@ -116,16 +116,7 @@ extension FleetPlan {
                 type.model.position, below: topology.gpuModels.count, "node_types.model")
         }
         try checkDomains(topology)
-        for site in topology.sites {
-            try fields.checkIndex(site.root.position, below: topology.domains.count, "sites.root")
-            let root = topology.domains[site.root.position]
-            guard root.parent == nil, root.tree == 0,
-                topology.sites[root.site.position].root == site.root
-            else {
-                throw fields.error(
-                    "sites.root", .inconsistent("\(root.name) is not the root of \(site.name)"))
-            }
-        }
+        try checkRoots(topology)
         try checkNodes(topology)
         try checkUnique(topology.sites.map(\.name), "sites.name")
         try checkUnique(topology.domains.map(\.name), "domains.name")
@@ -149,6 +140,27 @@ extension FleetPlan {
                 throw fields.error(
                     "domains.parent_plus_one",
                     .inconsistent("\(domain.name) and its parent differ in site or tree"))
+            }
+        }
+    }
+
+    /// Each site's root is a root of its primary tree, and that tree has no other.
+    private static func checkRoots(_ topology: Topology) throws(WireError) {
+        for (position, site) in topology.sites.enumerated() {
+            try fields.checkIndex(site.root.position, below: topology.domains.count, "sites.root")
+            let root = topology.domains[site.root.position]
+            guard root.parent == nil, root.tree == 0, root.site.position == position else {
+                throw fields.error(
+                    "sites.root", .inconsistent("\(root.name) is not the root of \(site.name)"))
+            }
+        }
+        for (position, domain) in topology.domains.enumerated()
+        where domain.parent == nil && domain.tree == 0 {
+            let site = topology.sites[domain.site.position]
+            guard site.root.position == position else {
+                throw fields.error(
+                    "domains.parent_plus_one",
+                    .inconsistent("\(domain.name) is a second root of \(site.name)"))
             }
         }
     }
