@@ -107,8 +107,8 @@ let allTargets: [Target] = [
     library(
         "AgentService",
         [
-            "AllocationCore", "ControlPlane", "Devices", "FleetModel", "SecureTransport",
-            "TLSEngine", "Wire", nioCore, nioPosix, logging,
+            "AllocationCore", "ControlPlane", "Devices", "FleetModel", "LocalSocket",
+            "SecureTransport", "TLSEngine", "Wire", nioCore, nioPosix, logging,
         ]),
     library(
         "CoordinatorService",

@@ -25,8 +25,8 @@ struct ImportRulesTests {
             "ControlPlane", "Devices", "FleetModel", "LocalSocket", "Logging", "TLSEngine", "Wire",
         ],
         "AgentService": [
-            "AllocationCore", "ControlPlane", "Devices", "FleetModel", "Logging", "NIOCore",
-            "NIOPosix", "SecureTransport", "TLSEngine", "Wire",
+            "AllocationCore", "ControlPlane", "Devices", "FleetModel", "LocalSocket", "Logging",
+            "NIOCore", "NIOPosix", "SecureTransport", "TLSEngine", "Wire",
         ],
         "CoordinatorService": [
             "AllocationCore", "Configuration", "ControlPlane", "DecisionStore",
