@@ -141,10 +141,17 @@ let allTargets: [Target] = [
     // Stands in front of malloc in test programs, to prove that a path allocates nothing.
     .target(
         name: "CAllocationCount", path: "Tests/Support/CAllocationCount", cSettings: cSettings),
-    tests("TLSEngine", ["CertificateAuthority"]),
+    // Makes a fleet's credentials, and clients that keep no rule.
+    .target(
+        name: "TLSTestSupport", dependencies: ["COpenSSL", "TLSEngine", "CertificateAuthority"],
+        path: "Tests/Support/TLSTestSupport", swiftSettings: strict),
+    tests("TLSEngine", ["CertificateAuthority", "TLSTestSupport"]),
     tests(
         "SecureTransport",
-        ["CertificateAuthority", "TLSEngine", nioCore, nioPosix, nioEmbedded, logging]),
+        [
+            "CertificateAuthority", "TLSEngine", "TLSTestSupport", nioCore, nioPosix, nioEmbedded,
+            logging,
+        ]),
     tests("CertificateAuthority", ["TLSEngine", x509]),
     tests("DecisionStore", ["DecisionStoreSQLite", "FleetModel", grdb]),
     tests("Configuration", ["FleetModel"]),

@@ -8,6 +8,27 @@
 
 // -- The BIO over a CBusbarSSL_Wire -----------------------------------------------------------
 
+static void followRecords(CBusbarSSL_Wire *wire, const uint8_t *data, size_t count) {
+  while (count > 0) {
+    size_t step;
+    if (wire->bodyLeft > 0) {
+      step = wire->bodyLeft < count ? wire->bodyLeft : count;
+      wire->bodyLeft -= (uint16_t)step;
+    } else {
+      size_t missing = sizeof(wire->header) - wire->headerCount;
+      step = missing < count ? missing : count;
+      memcpy(wire->header + wire->headerCount, data, step);
+      wire->headerCount += (uint8_t)step;
+      if (wire->headerCount == sizeof(wire->header)) {
+        wire->bodyLeft = (uint16_t)(wire->header[3] << 8 | wire->header[4]);
+        wire->headerCount = 0;
+      }
+    }
+    data += step;
+    count -= step;
+  }
+}
+
 static int readInbound(BIO *bio, char *data, size_t capacity, size_t *count) {
   CBusbarSSL_Wire *wire = (CBusbarSSL_Wire *)BIO_get_data(bio);
   BIO_clear_retry_flags(bio);
@@ -19,6 +40,7 @@ static int readInbound(BIO *bio, char *data, size_t capacity, size_t *count) {
   }
   size_t taken = wire->inboundCount < capacity ? wire->inboundCount : capacity;
   memcpy(data, wire->inbound, taken);
+  followRecords(wire, wire->inbound, taken);
   wire->inbound += taken;
   wire->inboundCount -= taken;
   *count = taken;

@@ -149,34 +149,17 @@ package struct FleetAuthority: Sendable {
 
 // MARK: - What is in a certificate
 
-/// What a leaf says, apart from its time.
-///
-/// Tests make ones that no fleet would have.
-struct LeafTemplate {
-    var commonName: String
-    var uriNames: [String]
-    var usages: [ExtendedKeyUsage.Usage]
-    var isAuthority = false
-
-    init(_ identity: SpiffeIdentity) {
-        uriNames = [identity.uri]
-        switch identity.role {
-        case .agent(_, let node):
-            commonName = node
-            usages = [.clientAuth]
-        case .coordinator(_, let name):
-            commonName = name
-            usages = [.serverAuth, .clientAuth]
-        case .operator(let name):
-            commonName = name
-            usages = [.clientAuth]
-        }
-    }
-}
-
 extension FleetAuthority {
-    /// Issues a certificate for a template.
-    func issue(_ template: LeafTemplate, validity: Validity) throws(AuthorityError) -> Issued {
+    /// Issues a certificate for a template, whatever it says.
+    ///
+    /// - Parameters:
+    ///   - template: what the certificate says.
+    ///   - validity: how long; cut to the authority's own.
+    /// - Returns: the certificate and its key.
+    /// - Throws: ``AuthorityError`` when the certificate cannot be made.
+    package func issue(
+        _ template: LeafTemplate, validity: Validity
+    ) throws(AuthorityError) -> Issued {
         let key = P256.Signing.PrivateKey()
         do {
             let leaf = try Certificate(
@@ -209,7 +192,7 @@ extension FleetAuthority {
                 Critical(BasicConstraints.notCertificateAuthority)
                 Critical(KeyUsage(digitalSignature: true))
             }
-            try ExtendedKeyUsage(template.usages)
+            try ExtendedKeyUsage(usages(of: template))
             if !template.uriNames.isEmpty {
                 SubjectAlternativeNames(
                     template.uriNames.map { GeneralName.uniformResourceIdentifier($0) })
@@ -249,6 +232,10 @@ extension FleetAuthority {
         return (try? SpiffeIdentity(fleet: fleet, role: .operator(name: "admin"))) == nil
             ? nil : fleet
     }
+}
+
+private func usages(of template: LeafTemplate) -> [ExtendedKeyUsage.Usage] {
+    (template.isServer ? [.serverAuth] : []) + (template.isClient ? [.clientAuth] : [])
 }
 
 /// The URIs among a certificate's names.

@@ -22,6 +22,7 @@ final class ConnectionHandler: ChannelInboundHandler {
     private var lastFrame = NIODeadline.uptimeNanoseconds(0)
     private var silence: Scheduled<Void>?
     private var stall: Scheduled<Void>?
+    private var hasUnannouncedFrames = false
     private var isFinished = false
 
     /// Makes a handler; `opened` and `closed` are both completed in the end, whatever happens.
@@ -67,13 +68,14 @@ final class ConnectionHandler: ChannelInboundHandler {
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         guard reason == nil, let connection else { return }
         connection.batch.value.isReceiving = true
+        hasUnannouncedFrames = true
         receiver?.received(unwrapInboundIn(data))
     }
 
     func channelReadComplete(context: ChannelHandlerContext) {
         guard let connection, connection.batch.value.isReceiving else { return }
-        lastFrame = context.eventLoop.now
-        if reason == nil { receiver?.receivedAll() }
+        if hasUnannouncedFrames { lastFrame = context.eventLoop.now }
+        announce()
         connection.batch.value.isReceiving = false
         connection.drain()
     }
@@ -109,6 +111,13 @@ final class ConnectionHandler: ChannelInboundHandler {
 
     func handlerRemoved(context: ChannelHandlerContext) { finish() }
 
+    /// Tells the receiver that the batch is over, if there was one.
+    private func announce() {
+        guard hasUnannouncedFrames else { return }
+        hasUnannouncedFrames = false
+        receiver?.receivedAll()
+    }
+
     private func cut(_ reason: CloseReason, _ context: ChannelHandlerContext) {
         guard self.reason == nil else { return }
         self.reason = reason
@@ -133,6 +142,7 @@ final class ConnectionHandler: ChannelInboundHandler {
         stall?.cancel()
         let reason = reason ?? .lost("the socket was closed")
         self.reason = reason
+        announce()
         connection?.stopSending()
         if let receiver {
             self.receiver = nil

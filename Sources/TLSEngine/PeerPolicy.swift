@@ -19,7 +19,7 @@ package struct PeerPolicy: Sendable {
     package static let roleOfProtocol = PeerPolicy { identity, spoken in
         switch (spoken, identity.role) {
         case (.agent, .agent), (.peer, .coordinator), (.operator, .operator): nil
-        default: "an \(identity.role.word) does not speak \(spoken.rawValue)"
+        default: "role \(identity.role.word) does not speak \(spoken.rawValue)"
         }
     }
 

@@ -126,5 +126,11 @@ package struct SpiffeIdentity: Hashable, Sendable, CustomStringConvertible {
 package struct SpiffeIdentityError: Error, Equatable, Sendable, CustomStringConvertible {
     /// What is wrong, as a clause for a log line that quotes nothing of the text itself.
     package var message: String
+
+    /// Makes an error.
+    ///
+    /// - Parameter message: what is wrong and where.
+    package init(message: String) { self.message = message }
+
     package var description: String { message }
 }

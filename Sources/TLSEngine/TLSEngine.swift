@@ -165,7 +165,7 @@ package final class TLSEngine {
     }
 
     /// Whether part of a record is in and the rest is awaited.
-    package var hasPartialRecord: Bool { SSL_has_pending(ssl) == 1 }
+    package var hasPartialRecord: Bool { CBusbarSSL_hasPartialRecord(wire) == 1 }
 
     /// Learns that no more bytes will come: a failure, unless the peer had closed in order.
     package func inputEnded() {

@@ -73,5 +73,11 @@ package enum CertificateProblem: Error, Hashable, Sendable, CustomStringConverti
 package struct TLSConfigurationError: Error, Equatable, Sendable, CustomStringConvertible {
     /// What is wrong and where, as a sentence without a full stop.
     package var message: String
+
+    /// Makes an error.
+    ///
+    /// - Parameter message: what is wrong and where.
+    package init(message: String) { self.message = message }
+
     package var description: String { message }
 }

@@ -75,6 +75,11 @@ static inline SSL *CBusbarSSL_connection(X509_STORE_CTX *verification) {
 typedef struct CBusbarSSL_Wire {
   const uint8_t *inbound;
   size_t inboundCount;
+  // Where the inbound bytes stand in the sequence of records, each a header of 5 bytes whose last two
+  // are the length of what follows.
+  uint8_t header[5];
+  uint8_t headerCount;
+  uint16_t bodyLeft;
   uint8_t *outbound;
   size_t outboundCount;
   size_t outboundCapacity;
@@ -83,6 +88,13 @@ typedef struct CBusbarSSL_Wire {
 /// Gives a connection a BIO over `wire`, for both directions. `wire` must outlive the connection.
 /// 1 on success.
 int CBusbarSSL_attachWire(SSL *ssl, CBusbarSSL_Wire *wire);
+
+/// Whether part of a record was read and the rest has not come.
+///
+/// SSL_has_pending(3) says no when the header is in and the body has not begun.
+static inline int CBusbarSSL_hasPartialRecord(const CBusbarSSL_Wire *wire) {
+  return wire->headerCount > 0 || wire->bodyLeft > 0;
+}
 
 /// Frees the outbound buffer.
 void CBusbarSSL_releaseOutbound(CBusbarSSL_Wire *wire);
