@@ -10,6 +10,9 @@ package enum BusbarVersion {
 
 /// The `busbar` program.
 package enum Program {
+    /// The steady clock when the program began.
+    static let startedAt = steadyNanoseconds()
+
     /// Runs the command that the arguments ask for.
     ///
     /// Writes answers to stdout; progress, errors and hints to stderr.
@@ -17,6 +20,7 @@ package enum Program {
     /// - Parameter arguments: without the program's own name.
     /// - Returns: the status to exit with.
     package static func run(_ arguments: [String]) async -> Int32 {
+        _ = startedAt
         // A reader that goes away (`busbar get nodes | head`) ends the program, not a signal.
         signal(SIGPIPE, SIG_IGN)
         do {
@@ -67,7 +71,8 @@ struct Busbar: AsyncParsableCommand {
             """,
         version: BusbarVersion.text,
         subcommands: [
-            StatusCommand.self, GetCommand.self, DescribeCommand.self, SubmitCommand.self,
+            UpCommand.self, StatusCommand.self, GetCommand.self, DescribeCommand.self,
+            SubmitCommand.self,
             CancelCommand.self, WhyCommand.self, ValidateCommand.self, HardwareCommand.self,
             VersionCommand.self,
         ])
