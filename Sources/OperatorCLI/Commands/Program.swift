@@ -71,7 +71,8 @@ struct Busbar: AsyncParsableCommand {
             """,
         version: BusbarVersion.text,
         subcommands: [
-            UpCommand.self, StatusCommand.self, GetCommand.self, DescribeCommand.self,
+            UpCommand.self, ReplayCommand.self, PKICommand.self, StatusCommand.self,
+            GetCommand.self, DescribeCommand.self,
             SubmitCommand.self,
             CancelCommand.self, WhyCommand.self, ValidateCommand.self, HardwareCommand.self,
             VersionCommand.self,
