@@ -10,37 +10,82 @@ extension PlacementEngine {
         var domain: Int32
         /// Cheapest growth of charges first (exact), or best-packing nodes first.
         var isCheapestFirst: Bool
+        /// The tree of each domain, and the one tree whose domains are looked at; nil looks at all.
+        var domainTree: [UInt8] = []
+        var onlyTree: UInt8?
     }
 
     /// Searches for a gang: the smallest part of the primary tree that takes all of it, else anywhere.
     mutating func searchGang(_ request: PlacementRequest) -> SearchResult {
         let capacities = taskCapacities(request)
         var best = 0
-        for domain in tree.primaryDeepestFirst.sorted(by: { isTried($0, before: $1, capacities) }) {
-            let level = Int(tree.domainLevel[Int(domain)])
-            guard request.requiredLevel < 0 || level == request.requiredLevel,
-                capacities.byDomain[Int(domain)] >= request.taskCount
-            else { continue }
-            for isCheapestFirst in [false, true] {
-                let scope = GangScope(domain: domain, isCheapestFirst: isCheapestFirst)
-                let tasks = takeTasks(request, scope, capacities.byNode)
-                if tasks.count == request.taskCount { return .placed(tasks) }
-                best = max(best, tasks.count)
-            }
-        }
-        guard request.requiredLevel < 0 else {
-            return tree.isLaminar
-                ? .refused(tasksThatFit: best) : .undecided(tasksThatFit: best)
-        }
-        for isCheapestFirst in [false, true] {
-            let scope = GangScope(domain: -1, isCheapestFirst: isCheapestFirst)
-            let tasks = takeTasks(request, scope, capacities.byNode)
+        for domain in tree.primaryDeepestFirst.sorted(by: { isTried($0, before: $1, capacities) })
+        where isEnough(domain, request, capacities) {
+            let tasks = takeTasks(request, domain: domain, capacities.byNode)
             if tasks.count == request.taskCount { return .placed(tasks) }
             best = max(best, tasks.count)
         }
-        let total = capacities.byNode.reduce(0) { $0 + Int($1) }
-        if tree.isLaminar || total < request.taskCount { return .refused(tasksThatFit: best) }
-        return .undecided(tasksThatFit: best)
+        if request.requiredLevel < 0 {
+            let tasks = takeTasks(request, domain: -1, capacities.byNode)
+            if tasks.count == request.taskCount { return .placed(tasks) }
+            best = max(best, tasks.count)
+        }
+        if tree.isLaminar { return .refused(tasksThatFit: best) }
+        return searchCrossing(request, capacities, tasksThatFit: best)
+    }
+
+    /// Goes through the scopes of a gang again, exactly as far as the search budget reaches.
+    private mutating func searchCrossing(
+        _ request: PlacementRequest, _ capacities: Capacities, tasksThatFit: Int
+    ) -> SearchResult {
+        var search = CrossingSearch(request)
+        let scopes = request.requiredLevel < 0 ? [-1] : tree.primaryDeepestFirst
+        for domain in scopes {
+            let isWide = domain < 0 || isEnough(domain, request, capacities)
+            guard isWide, !isRuledOut(request, domain, capacities) else { continue }
+            let nodes = (0..<fleet.nodeCount).filter {
+                capacities.byNode[$0] > 0 && (domain < 0 || isInside($0, domain))
+            }
+            if let tasks = search.run(&fleet, nodes, capacities.byNode) { return .placed(tasks) }
+        }
+        return search.isExhausted
+            ? .undecided(tasksThatFit: tasksThatFit) : .refused(tasksThatFit: tasksThatFit)
+    }
+
+    /// True when the domains of one tree alone leave too little for the gang: that is exact.
+    private mutating func isRuledOut(
+        _ request: PlacementRequest, _ domain: Int32, _ capacities: Capacities
+    ) -> Bool {
+        for tree in 0..<self.tree.treeCount {
+            let scope = GangScope(
+                domain: domain, isCheapestFirst: true, domainTree: self.tree.domainTree,
+                onlyTree: UInt8(tree))
+            if takeTasks(request, scope, capacities.byNode).count < request.taskCount {
+                return true
+            }
+        }
+        return false
+    }
+
+    private func isEnough(
+        _ domain: Int32, _ request: PlacementRequest, _ capacities: Capacities
+    ) -> Bool {
+        let level = Int(tree.domainLevel[Int(domain)])
+        return (request.requiredLevel < 0 || level == request.requiredLevel)
+            && capacities.byDomain[Int(domain)] >= request.taskCount
+    }
+
+    /// The tasks of a gang that fit a domain (-1: the fleet): best-packing nodes first, and if that
+    /// leaves some out, cheapest growth first.
+    private mutating func takeTasks(
+        _ request: PlacementRequest, domain: Int32, _ capacities: [Int32]
+    ) -> [TaskPlacement] {
+        let packed = takeTasks(
+            request, GangScope(domain: domain, isCheapestFirst: false), capacities)
+        if packed.count == request.taskCount { return packed }
+        let cheapest = takeTasks(
+            request, GangScope(domain: domain, isCheapestFirst: true), capacities)
+        return cheapest.count > packed.count ? cheapest : packed
     }
 
     struct Capacities {
@@ -86,10 +131,10 @@ extension PlacementEngine {
                 fleet.take(request, node: task.node.position, devices: task.devices, giveBack: true)
             }
         }
-        let budget = GangBudget(fleet)
+        let budget = GangBudget(fleet, scope)
         while taken.count < request.taskCount, let candidate = candidates.popFirst() {
             let node = candidate.node
-            guard let devices = cheapestDevices(node: node, request) else { continue }
+            guard let devices = fleet.cheapestDevices(node: node, request) else { continue }
             let sum = fleet.floorSum(node: node, adding: request, on: devices)
             let growth = fleet.chargeGrowth(node: node, floorSum: sum)
             if growth > candidate.growth, scope.isCheapestFirst {
@@ -108,15 +153,6 @@ extension PlacementEngine {
         return taken
     }
 
-    /// The devices of one more task on a node with the least growth of its floors.
-    private func cheapestDevices(node: Int, _ request: PlacementRequest) -> UInt64? {
-        if request.gpuCount == 0 { return 0 }
-        guard request.isShared else {
-            return fleet.firstFreeDevices(node: node, count: request.gpuCount)
-        }
-        return fleet.cheapestDevice(node: node, request).map { 1 << UInt64($0) }
-    }
-
     private func candidates(
         _ request: PlacementRequest, _ scope: GangScope, _ capacities: [Int32]
     ) -> GangCandidates {
@@ -124,7 +160,7 @@ extension PlacementEngine {
         for node in 0..<fleet.nodeCount where capacities[node] > 0 {
             guard scope.domain < 0 || isInside(node, scope.domain) else { continue }
             var growth = Int64.min
-            if scope.isCheapestFirst, let devices = cheapestDevices(node: node, request) {
+            if scope.isCheapestFirst, let devices = fleet.cheapestDevices(node: node, request) {
                 let sum = fleet.floorSum(node: node, adding: request, on: devices)
                 growth = fleet.chargeGrowth(node: node, floorSum: sum)
             }
@@ -133,7 +169,7 @@ extension PlacementEngine {
         return GangCandidates(list)
     }
 
-    private func isInside(_ node: Int, _ domain: Int32) -> Bool {
+    func isInside(_ node: Int, _ domain: Int32) -> Bool {
         for position in fleet.domains(of: node) where fleet.nodeDomains[position] == domain {
             return true
         }
@@ -146,12 +182,18 @@ extension PlacementEngine {
 /// Tasks taken on trial change the charges, so a domain that was over its budget from the start may be
 /// brought to where it was and no further.
 struct GangBudget {
-    private let limit: [Int64]
+    private var limit: [Int64]
 
     init(_ fleet: PlacementFleet) {
         limit = fleet.domainBudget.indices.map {
             max(fleet.domainBudget[$0], fleet.domainCharge[$0])
         }
+    }
+
+    init(_ fleet: PlacementFleet, _ scope: PlacementEngine.GangScope) {
+        self.init(fleet)
+        guard let tree = scope.onlyTree else { return }
+        for domain in limit.indices where scope.domainTree[domain] != tree { limit[domain] = .max }
     }
 
     /// True when every domain of a node takes this growth on top of what is taken on trial.

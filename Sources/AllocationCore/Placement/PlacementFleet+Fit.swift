@@ -106,6 +106,15 @@ extension PlacementFleet {
         return best
     }
 
+    /// The devices of one more task on a node with the least growth of its floors.
+    func cheapestDevices(node: Int, _ request: PlacementRequest) -> UInt64? {
+        if request.gpuCount == 0 { return 0 }
+        guard request.isShared else {
+            return firstFreeDevices(node: node, count: request.gpuCount)
+        }
+        return cheapestDevice(node: node, request).map { 1 << UInt64($0) }
+    }
+
     /// The sum of the floors of a node after a task on these devices.
     func floorSum(node: Int, adding request: PlacementRequest, on devices: UInt64) -> Int64 {
         var sum = floorSum[node]

@@ -8,6 +8,10 @@ struct PlacementTree: Hashable, Sendable {
     let primaryDeepestFirst: [Int32]
     /// The position of each domain's level among the level names of the primary tree, or -1.
     let domainLevel: [Int32]
+    /// The tree of each domain.
+    let domainTree: [UInt8]
+    /// The number of trees.
+    let treeCount: Int
     /// True when any two domains, of all trees, are nested or have no node in common.
     ///
     /// Then a cheapest first search over identical tasks is exact.
@@ -27,6 +31,8 @@ struct PlacementTree: Hashable, Sendable {
             }
         }
         self.domainLevel = domainLevel
+        domainTree = topology.domains.map(\.tree)
+        treeCount = Int(domainTree.max() ?? 0) + 1
         let nodes = PlacementTree.nodesByDomain(topology)
         primaryDeepestFirst = topology.domains.indices
             .filter { topology.domains[$0].tree == 0 && !nodes[$0].isEmpty }
