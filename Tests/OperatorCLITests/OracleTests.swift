@@ -182,23 +182,4 @@ struct OracleTests {
             place(3, hungry, 1, 0).contains(.overBudget(job: 3, domain: "rack1")))
         #expect(place(4, spec, 1, 5) == [.wrongShape(job: 4)])
     }
-
-    @Test("A trace is read in order of creation, and a bad line is named")
-    func trace() throws {
-        let text = """
-            name,cpu_milli,memory_mib,num_gpu,gpu_milli,gpu_spec,qos,pod_phase,creation_time
-            b,1000,10,1,460,A|B,LS,Running,20
-            a,2000,20,8,1000,,LS,Running,10
-            c,500,5,0,0,,BE,Running,20
-
-            """
-        let trace = try PodTrace(csv: text, file: "t.csv")
-        #expect(trace.pods.map(\.name) == ["a", "b", "c"])
-        #expect(trace.pods[1].models == ["A", "B"])
-        #expect(trace.pods.map(\.demandMilli) == [8000, 460, 0])
-        let failure = #expect(throws: CommandFailure.self) {
-            try PodTrace(csv: text + "d,1,1,2,500,,,,3", file: "t.csv")
-        }
-        #expect(failure?.message.hasPrefix("t.csv:5:") == true)
-    }
 }

@@ -74,7 +74,8 @@ struct Busbar: AsyncParsableCommand {
             UpCommand.self, ReplayCommand.self, PKICommand.self, StatusCommand.self,
             GetCommand.self, DescribeCommand.self,
             SubmitCommand.self,
-            CancelCommand.self, WhyCommand.self, ValidateCommand.self, HardwareCommand.self,
+            CancelCommand.self, WhyCommand.self, ValidateCommand.self, TopologyCommand.self,
+            HardwareCommand.self,
             VersionCommand.self,
         ])
 }

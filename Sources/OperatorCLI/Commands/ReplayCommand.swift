@@ -84,13 +84,13 @@ struct ReplayCommand: AsyncParsableCommand {
             ? HardwareProbe(socketPath: fleet.stateDirectory.hardwareSocket) : nil
     }
 
-    private func readTrace() throws(CommandFailure) -> [PodTrace.Pod] {
-        guard let data = FileManager.default.contents(atPath: pods) else {
-            throw CommandFailure(
-                .usage, "\(pods) cannot be read", hint: "--pods takes a pod list in CSV")
+    private func readTrace() throws(CommandFailure) -> [JobSpec] {
+        do {
+            let trace = PodList.inOrderOfCreation(try PodList.load(pods))
+            return trace.prefix(limit ?? Int.max).map { $0.job() }
+        } catch {
+            throw CommandFailure(error)
         }
-        let trace = try PodTrace(csv: String(decoding: data, as: UTF8.self), file: pods)
-        return Array(trace.pods.prefix(limit ?? Int.max))
     }
 
     private func readTopology() throws(CommandFailure) -> Topology {

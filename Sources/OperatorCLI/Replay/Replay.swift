@@ -43,9 +43,9 @@ struct Replay {
     var isClean: Bool { verifier?.isClean ?? true }
 
     /// Submits the pods, then cancels and submits gangs as the options say.
-    mutating func run(_ trace: [PodTrace.Pod]) async throws(CommandFailure) {
+    mutating func run(_ trace: [JobSpec]) async throws(CommandFailure) {
         if verifier != nil { try await learnJobs() }
-        pods = try await submit(trace.map(\.spec), "replaying")
+        pods = try await submit(trace, "replaying")
         podSeconds = Double(steadyNanoseconds() - startedAt) / 1e9
         if options.cancelFraction > 0 && !Interruption.hasCome { try await cancelSome() }
         if options.gangCount > 0 && !Interruption.hasCome {

@@ -3,6 +3,13 @@
 internal import FleetModel
 internal import Wire
 
+extension JobSpec {
+    /// The job's demand for GPUs, in thousandths, over all tasks.
+    var demandMilli: UInt64 {
+        UInt64(taskCount) * UInt64(task.gpuCount) * UInt64(task.gpuMilli)
+    }
+}
+
 /// What became of the jobs of one phase of a replay.
 struct ReplayTally {
     var submitted = 0

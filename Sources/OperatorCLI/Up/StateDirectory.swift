@@ -80,15 +80,17 @@ package struct StateDirectory: Hashable, Sendable {
         }
     }
 
-    /// Replaces a file by one with these contents, readable for this user only.
-    package static func write(_ bytes: [UInt8], to path: String) throws(CommandFailure) {
+    /// Replaces a file by one with these contents; a private one is readable for this user only.
+    package static func write(
+        _ bytes: [UInt8], to path: String, isPrivate: Bool = true
+    ) throws(CommandFailure) {
         do {
             try Data(bytes).write(to: URL(fileURLWithPath: path), options: .atomic)
         } catch {
             throw CommandFailure(
                 .permission, "cannot write \(path): \(error.localizedDescription)")
         }
-        chmod(path, 0o600)
+        chmod(path, isPrivate ? 0o600 : 0o644)
     }
 }
 
