@@ -208,7 +208,7 @@ package struct NodeAgent: Sendable {
             tell(tasks.start(start, now: now), &directives)
             playChanges(&directives)
         case .taskStop(let task):
-            tell([tasks.stop(task)], &directives)
+            if let status = tasks.stop(task) { tell([status], &directives) }
             playChanges(&directives)
         case .unknown: break
         case .hello, .report, .renewal, .taskStatus, .goodbye, .welcome, .refusal:

@@ -82,28 +82,32 @@ package struct TaskTable: Sendable {
             remember(status, key)
             return told + [status]
         }
-        ended[key] = nil
+        forget(key)
         running[key] = Running(
             start: start, endNanoseconds: start.durationNanoseconds.map { now + $0 })
         return told + [TaskStatus(task: start.task, state: .running)]
     }
 
-    /// Stops an attempt and all lower ones of its task; nothing that it names starts again.
+    /// Stops an attempt and all lower ones of its task; or forgets it, if it has ended.
+    ///
+    /// An end is remembered until the coordinator says, by a stop after the end, that it has it on
+    /// record.
     ///
     /// - Parameter task: the attempt.
-    /// - Returns: what to tell the coordinator.
-    package mutating func stop(_ task: TaskAttempt) -> TaskStatus {
+    /// - Returns: what to tell the coordinator, if anything.
+    package mutating func stop(_ task: TaskAttempt) -> TaskStatus? {
         let key = Key(job: task.job, index: task.taskIndex)
         if let current = running[key] {
             guard current.start.task.attempt <= task.attempt else {
                 return TaskStatus(task: task, state: .stopped, message: "a later attempt runs")
             }
-            _ = end(key, .stopped, "")
+            return end(key, .stopped, "")
         }
-        if let known = ended[key], known.task == task { return known }
-        let status = TaskStatus(task: task, state: .stopped)
-        if (ended[key]?.task.attempt ?? 0) <= task.attempt { remember(status, key) }
-        return status
+        if let known = ended[key], known.task.attempt <= task.attempt {
+            forget(key)
+            return nil
+        }
+        return TaskStatus(task: task, state: .stopped)
     }
 
     /// Ends what has run its time.
@@ -172,8 +176,11 @@ package struct TaskTable: Sendable {
 
     private mutating func remember(_ status: TaskStatus, _ key: Key) {
         if ended.updateValue(status, forKey: key) == nil { endedOrder.append(key) }
-        while endedOrder.count > TaskTable.endedCount {
-            ended[endedOrder.removeFirst()] = nil
-        }
+        while endedOrder.count > TaskTable.endedCount { ended[endedOrder.removeFirst()] = nil }
+    }
+
+    private mutating func forget(_ key: Key) {
+        ended[key] = nil
+        endedOrder.removeAll { $0 == key }
     }
 }

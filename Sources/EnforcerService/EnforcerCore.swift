@@ -23,6 +23,8 @@ package final class EnforcerCore {
     }
 
     private static let statusNanoseconds: Int64 = 1_000_000_000
+    /// Time between two looks for devices that do not answer.
+    private static let searchNanoseconds: Int64 = 20_000_000
 
     let topology: Topology
     private let devices: any DeviceBackend
@@ -69,8 +71,8 @@ package final class EnforcerCore {
         }
     }
 
-    /// True when the devices of every node have been found.
-    package var hasEveryHolder: Bool { nodes.allSatisfy { $0.holder != nil } }
+    /// True when the devices answer; a node whose devices are not those of the plan has no lease.
+    package var hasDevices: Bool { !isHardwareDoubtful }
 
     /// What a node shows of itself.
     ///
@@ -190,6 +192,7 @@ package final class EnforcerCore {
     /// - Returns: how long nothing is to be done unless a message comes, in nanoseconds.
     package func advance() -> Int64 {
         if isHardwareDoubtful { findDevices() }
+        guard !isHardwareDoubtful else { return EnforcerCore.searchNanoseconds }
         let now = clock.read()
         var active: [Int] = []
         for position in nodes.indices
@@ -202,7 +205,7 @@ package final class EnforcerCore {
 
     private func untilNextTurn() -> Int64 {
         let now = clock.read()
-        var shortest: Int64 = isHardwareDoubtful ? 20_000_000 : EnforcerCore.statusNanoseconds
+        var shortest = EnforcerCore.statusNanoseconds
         for node in nodes where node.holder != nil {
             shortest = min(shortest, node.untilDue(now: now))
         }
@@ -237,7 +240,7 @@ package final class EnforcerCore {
                     ? target.position : nil
             }
         } catch {
-            logger.error("\(error)")
+            logger.error("\(error); looking for them")
             isHardwareDoubtful = true
             for target in targets { fail(target.position) }
             return []
@@ -320,7 +323,9 @@ package final class EnforcerCore {
     /// which begins at the fallback.
     private func findDevices() {
         let now = clock.read()
-        if let last = inventoryTriedAt, now.heldSince(last) < 20_000_000 { return }
+        if let last = inventoryTriedAt, now.heldSince(last) < EnforcerCore.searchNanoseconds {
+            return
+        }
         inventoryTriedAt = now
         for position in nodes.indices {
             do throws(DeviceError) {
@@ -331,6 +336,7 @@ package final class EnforcerCore {
             }
         }
         isHardwareDoubtful = false
+        logger.info("the devices of \(nodes.count { $0.holder != nil }) nodes answer")
     }
 
     private func findDevices(of position: Int) throws(DeviceError) {

@@ -128,7 +128,7 @@ package final class EnforcerProgram {
     ///
     /// - Returns: false when a signal came first.
     private func start(_ signals: TerminationSignals) throws(LocalSocketError) -> Bool {
-        while !core.hasEveryHolder {
+        while !core.hasDevices {
             if signals.take() { return false }
             turn()
         }

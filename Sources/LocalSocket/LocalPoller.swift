@@ -6,6 +6,9 @@ internal import Wire
 /// Names a connection of one ``LocalPoller``; never used again after the connection has closed.
 package struct ConnectionID: Hashable, Sendable {
     package var rawValue: UInt64
+
+    /// Wraps a number; only tests make their own.
+    package init(rawValue: UInt64) { self.rawValue = rawValue }
 }
 
 /// What happened to a connection, in the order in which it happened.
