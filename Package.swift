@@ -187,6 +187,24 @@ let allTargets: [Target] = [
         path: "Tests/Cluster", swiftSettings: strict),
 ]
 
+// MARK: - Fuzzing
+
+/// The fuzz targets, for `Tests/Fuzz/run` only: they need a build with the fuzzer's sanitizer.
+@MainActor func fuzzTargets() -> [Target] {
+    guard Context.environment["BUSBAR_FUZZ"] != nil else { return [] }
+    let asLibrary = strict + [.unsafeFlags(["-parse-as-library"])]
+    return [
+        .target(name: "FuzzDriver", path: "Tests/Fuzz/Driver", swiftSettings: strict),
+        .executableTarget(
+            name: "WireFuzz", dependencies: ["FleetModel", "FuzzDriver", "Wire"],
+            path: "Tests/Fuzz/Wire", swiftSettings: asLibrary),
+        .executableTarget(
+            name: "TransportFuzz",
+            dependencies: ["FuzzDriver", "SecureTransport", nioCore, nioEmbedded],
+            path: "Tests/Fuzz/Transport", swiftSettings: asLibrary),
+    ]
+}
+
 // MARK: - Narrowing
 
 /// The names of the targets and packages that one target imports.
@@ -205,16 +223,17 @@ let allTargets: [Target] = [
 
 /// All targets, or those that `BUSBAR_ONLY` names with their imports and the tests of the named ones.
 @MainActor func selectedTargets() -> [Target] {
-    guard let only = Context.environment["BUSBAR_ONLY"], !only.isEmpty else { return allTargets }
+    let everything = allTargets + fuzzTargets()
+    guard let only = Context.environment["BUSBAR_ONLY"], !only.isEmpty else { return everything }
     let named = only.split(separator: ",").map(String.init)
-    let byName = Dictionary(uniqueKeysWithValues: allTargets.map { ($0.name, $0) })
+    let byName = Dictionary(uniqueKeysWithValues: everything.map { ($0.name, $0) })
     var keep: Set<String> = []
     var open = named + named.map { $0 + "Tests" }
     while let name = open.popLast() {
         guard let target = byName[name], keep.insert(name).inserted else { continue }
         open += imports(of: target).targets
     }
-    return allTargets.filter { keep.contains($0.name) }
+    return everything.filter { keep.contains($0.name) }
 }
 
 let selected = selectedTargets()

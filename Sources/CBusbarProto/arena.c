@@ -4,6 +4,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+// Under the address sanitizer every allocation is fenced off from the next one, and from use after
+// the reset, as if it came from malloc.
+#if __has_feature(address_sanitizer)
+#include <sanitizer/asan_interface.h>
+enum { fence = 16 };
+#else
+#define ASAN_POISON_MEMORY_REGION(address, size) ((void)(address), (void)(size))
+#define ASAN_UNPOISON_MEMORY_REGION(address, size) ((void)(address), (void)(size))
+enum { fence = 0 };
+#endif
+
 enum { alignment = 16 };
 
 typedef struct block {
@@ -32,6 +43,7 @@ static block *block_create(size_t capacity) {
     }
     made->next = NULL;
     made->capacity = capacity;
+    ASAN_POISON_MEMORY_REGION(made->bytes, capacity);
     return made;
 }
 
@@ -40,7 +52,7 @@ void *CBusbar_arena_build(CBusbar_arena *arena, size_t size) {
         fputs("busbar: a message is too large to build\n", stderr);
         abort();
     }
-    const size_t rounded = (size + alignment - 1) & ~(size_t)(alignment - 1);
+    const size_t rounded = (size + fence + alignment - 1) & ~(size_t)(alignment - 1);
     if (rounded > arena->top->capacity - arena->top_used) {
         size_t capacity = arena->top->capacity * 2;
         while (capacity < rounded) capacity *= 2;
@@ -51,6 +63,7 @@ void *CBusbar_arena_build(CBusbar_arena *arena, size_t size) {
         arena->block_count += 1;
     }
     void *result = arena->top->bytes + arena->top_used;
+    ASAN_UNPOISON_MEMORY_REGION(result, size);
     arena->top_used += rounded;
     arena->used += rounded;
     return result;
@@ -92,9 +105,11 @@ CBusbar_arena *CBusbar_arena_create(size_t first, size_t limit) {
 void CBusbar_arena_reset(CBusbar_arena *arena) {
     while (arena->top->next != NULL) {
         block *next = arena->top->next;
+        ASAN_UNPOISON_MEMORY_REGION(arena->top->bytes, arena->top->capacity);
         free(arena->top);
         arena->top = next;
     }
+    ASAN_POISON_MEMORY_REGION(arena->top->bytes, arena->top->capacity);
     arena->top_used = 0;
     arena->used = 0;
     arena->is_exhausted = 0;
@@ -102,6 +117,7 @@ void CBusbar_arena_reset(CBusbar_arena *arena) {
 
 void CBusbar_arena_destroy(CBusbar_arena *arena) {
     CBusbar_arena_reset(arena);
+    ASAN_UNPOISON_MEMORY_REGION(arena->top->bytes, arena->top->capacity);
     free(arena->top);
     free(arena);
 }
