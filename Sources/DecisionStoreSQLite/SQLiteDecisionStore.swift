@@ -227,11 +227,16 @@ extension SQLiteDecisionStore {
     }
 
     /// Ends the store's life after an I/O error.
+    ///
+    /// The connection is kept for the rest of the process on purpose: closing it would copy the log
+    /// into the database, from pages of which nobody knows whether they are on disk.
     private func fail(_ error: StoreError) {
-        state.withLock { state in
-            if case .failed = state.end { return }
+        let isFirst = state.withLock { state in
+            if case .failed = state.end { return false }
             state.end = .failed(error.description)
+            return true
         }
+        if isFirst { _ = Unmanaged.passRetained(database) }
     }
 }
 
