@@ -20,6 +20,8 @@ package enum CloseReason: Error, Hashable, Sendable, CustomStringConvertible {
     case frameTooLong(byteCount: Int, limit: Int)
     /// A frame of no bytes, which no protocol here has.
     case frameEmpty
+    /// A frame that this side was to send is empty or longer than the protocol allows: a fault here.
+    case unsendable(byteCount: Int, limit: Int)
     /// No frame came for too long.
     case silent
     /// The peer took no bytes for too long.
@@ -45,6 +47,8 @@ package enum CloseReason: Error, Hashable, Sendable, CustomStringConvertible {
         case .frameTooLong(let byteCount, let limit):
             "a frame of \(byteCount) bytes, more than the \(limit) allowed"
         case .frameEmpty: "an empty frame"
+        case .unsendable(let byteCount, let limit):
+            "a frame of \(byteCount) bytes was to be sent, of 1 to \(limit)"
         case .silent: "no frame for too long"
         case .stalled: "peer does not read what is sent to it"
         case .backlogFull: "too many bytes wait for the peer"

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import Glibc
 internal import Logging
 internal import NIOCore
+internal import NIOPosix
 internal import TLSEngine
 
 /// The last handler of a secure channel: hands frames to the receiver, watches silence and stalls,
@@ -12,7 +14,8 @@ final class ConnectionHandler: ChannelInboundHandler {
     private let limits: TransportLimits
     private let logger: Logger?
     private let makeReceiver: @Sendable (SecureConnection) -> any FrameReceiver
-    private let opened: EventLoopPromise<SecureConnection>
+    /// Ends with the connection to the verified peer, or with the reason why there is none.
+    let opened: EventLoopPromise<SecureConnection>
     private let closed: EventLoopPromise<CloseReason>
 
     private var connection: SecureConnection?
@@ -25,17 +28,16 @@ final class ConnectionHandler: ChannelInboundHandler {
     private var hasUnannouncedFrames = false
     private var isFinished = false
 
-    /// Makes a handler; `opened` and `closed` are both completed in the end, whatever happens.
+    /// Makes a handler; whoever does not add it to a pipeline must call ``finish()``.
     init(
-        limits: TransportLimits, logger: Logger?,
-        makeReceiver: @escaping @Sendable (SecureConnection) -> any FrameReceiver,
-        opened: EventLoopPromise<SecureConnection>, closed: EventLoopPromise<CloseReason>
+        _ eventLoop: any EventLoop, limits: TransportLimits, logger: Logger?,
+        makeReceiver: @escaping @Sendable (SecureConnection) -> any FrameReceiver
     ) {
         self.limits = limits
         self.logger = logger
         self.makeReceiver = makeReceiver
-        self.opened = opened
-        self.closed = closed
+        opened = eventLoop.makePromise()
+        closed = eventLoop.makePromise()
     }
 
     func handlerAdded(context: ChannelHandlerContext) {
@@ -99,7 +101,7 @@ final class ConnectionHandler: ChannelInboundHandler {
         if let known = error as? CloseReason {
             reason = known
         } else {
-            reason = .lost("\(error)")
+            reason = .lost(text(of: error))
             context.close(promise: nil)
         }
     }
@@ -137,7 +139,7 @@ final class ConnectionHandler: ChannelInboundHandler {
     }
 
     /// Completes everything, once.
-    private func finish() {
+    func finish() {
         silence?.cancel()
         stall?.cancel()
         let reason = reason ?? .lost("the socket was closed")
@@ -168,5 +170,18 @@ final class ConnectionHandler: ChannelInboundHandler {
         } else {
             logger.warning("connection cut", metadata: metadata)
         }
+    }
+}
+
+/// What went wrong with a socket, in few words.
+func text(of error: any Error) -> String {
+    switch error {
+    case let error as IOError: return String(cString: strerror(error.errnoCode))
+    case let error as NIOConnectionError:
+        if let first = error.connectionErrors.first { return text(of: first.error) }
+        return (error.dnsAError ?? error.dnsAAAAError) == nil
+            ? "no address to connect to" : "the host's name is not known"
+    case ChannelError.connectTimeout: return "no answer in time"
+    default: return "\(error)"
     }
 }

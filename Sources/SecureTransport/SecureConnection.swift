@@ -84,23 +84,25 @@ package final class SecureConnection: Sendable {
     ///
     /// Frames that are sent close together leave together. What the peer does not take waits here, up
     /// to ``TransportLimits/backlogByteCount``; the frame that does not fit any more ends the
-    /// connection, for frames are never dropped in silence.
+    /// connection, as does one that is empty or longer than the protocol allows: frames are never
+    /// dropped in silence.
     ///
     /// - Parameter payload: 1 byte to the protocol's limit.
     /// - Returns: false when the connection is over, or is by this.
     @discardableResult
     package func send(_ payload: ByteBuffer) -> Bool {
-        precondition(
-            (1...applicationProtocol.maximumFrameByteCount).contains(payload.readableBytes),
-            "a frame of \(payload.readableBytes) bytes does not fit \(applicationProtocol.rawValue)"
-        )
-        enum Next { case nothing, drain, cut, closed }
+        enum Next { case nothing, drain, cut(CloseReason), closed }
+        let limit = applicationProtocol.maximumFrameByteCount
         let next = outbox.withLock { box -> Next in
             if box.isClosed { return .closed }
             let byteCount = box.byteCount + FrameCodec.headerByteCount + payload.readableBytes
+            guard (1...limit).contains(payload.readableBytes) else {
+                box.isClosed = true
+                return .cut(.unsendable(byteCount: payload.readableBytes, limit: limit))
+            }
             guard byteCount <= limits.backlogByteCount else {
                 box.isClosed = true
-                return .cut
+                return .cut(.backlogFull)
             }
             box.frames.append(payload)
             box.byteCount = byteCount
@@ -111,8 +113,8 @@ package final class SecureConnection: Sendable {
         switch next {
         case .closed: return false
         case .nothing: return true
-        case .cut:
-            channel.pipeline.fireErrorCaught(CloseReason.backlogFull)
+        case .cut(let reason):
+            channel.pipeline.fireErrorCaught(reason)
             channel.close(promise: nil)
             return false
         case .drain:

@@ -2,6 +2,7 @@
 
 package import NIOCore
 internal import NIOPosix
+internal import Synchronization
 package import TLSEngine
 
 /// Makes connections to coordinators.
@@ -46,9 +47,8 @@ package struct SecureDialer: Sendable {
         makeReceiver: @escaping @Sendable (SecureConnection) -> any FrameReceiver
     ) async throws(CloseReason) -> SecureConnection {
         let (context, spoken, policy, limits) = (context, spoken, policy, limits)
-        let loop = group.next()
-        let opened = loop.makePromise(of: SecureConnection.self)
-        let bootstrap = ClientBootstrap(group: loop)
+        let attempts = Attempts()
+        let bootstrap = ClientBootstrap(group: group)
             .connectTimeout(limits.handshake)
             .channelOption(.tcpOption(.tcp_nodelay), value: 1)
             .channelOption(.socketOption(.so_keepalive), value: 1)
@@ -56,21 +56,26 @@ package struct SecureDialer: Sendable {
                 channel.eventLoop.makeCompletedFuture {
                     let engine = try TLSEngine(
                         context: context, side: .client(spoken), policy: policy)
-                    try addHandlers(
+                    // A host with several addresses is tried on several channels; the one that is
+                    // connected is asked below.
+                    let opened = try addHandlers(
                         to: channel, engine: engine, limits: limits, logger: nil,
-                        makeReceiver: makeReceiver, opened: opened)
+                        makeReceiver: makeReceiver)
+                    attempts.opened.withLock { $0[ObjectIdentifier(channel)] = opened }
                 }
             }
-        bootstrap.connect(host: endpoint.host, port: endpoint.port).whenFailure { error in
-            // Also when the handlers never came to be; they fail it first when they did.
-            opened.fail((error as? CloseReason) ?? .lost("\(error)"))
-        }
         do {
-            return try await opened.futureResult.get()
+            let channel = try await bootstrap.connect(host: endpoint.host, port: endpoint.port)
+                .get()
+            let opened = attempts.opened.withLock { $0[ObjectIdentifier(channel)] }
+            guard let opened else {
+                preconditionFailure("a channel was connected without its handlers")
+            }
+            return try await opened.get()
         } catch let reason as CloseReason {
             throw reason
         } catch {
-            throw .lost("\(error)")
+            throw .lost(text(of: error))
         }
     }
 
@@ -122,6 +127,11 @@ package struct SecureDialer: Sendable {
             return error
         }
     }
+}
+
+/// The channels on which a host's addresses are tried, each with the connection it may become.
+private final class Attempts: Sendable {
+    let opened = Mutex<[ObjectIdentifier: EventLoopFuture<SecureConnection>]>([:])
 }
 
 extension SecureConnection {

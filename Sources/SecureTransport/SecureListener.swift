@@ -79,11 +79,10 @@ package final class SecureListener: Sendable {
                     let engine = try TLSEngine(
                         context: context, side: .server(configuration.protocols),
                         policy: configuration.policy)
-                    let opened = channel.eventLoop.makePromise(of: SecureConnection.self)
-                    doorkeeper.admit(channel, opened.futureResult)
-                    try addHandlers(
+                    let opened = try addHandlers(
                         to: channel, engine: engine, limits: configuration.limits,
-                        logger: logger, makeReceiver: makeReceiver, opened: opened)
+                        logger: logger, makeReceiver: makeReceiver)
+                    doorkeeper.admit(channel, opened)
                 }
             }
         let channel = try await bootstrap.bind(
@@ -107,18 +106,25 @@ package final class SecureListener: Sendable {
 }
 
 /// Adds the handlers of a secure channel, for either end.
+///
+/// - Returns: the connection, once its peer is verified; fails with ``CloseReason`` when it is not.
 func addHandlers(
     to channel: any Channel, engine: TLSEngine, limits: TransportLimits, logger: Logger?,
-    makeReceiver: @escaping @Sendable (SecureConnection) -> any FrameReceiver,
-    opened: EventLoopPromise<SecureConnection>
-) throws {
-    let closed = channel.eventLoop.makePromise(of: CloseReason.self)
-    try channel.pipeline.syncOperations.addHandlers([
-        TLSChannelHandler(engine: engine, limits: limits, wallClock: unixSeconds),
-        // No frame is taken in before the handshake says which protocol, and so which limit.
-        FrameCodec(limit: 0, timeout: limits.frame),
-        ConnectionHandler(
-            limits: limits, logger: logger, makeReceiver: makeReceiver, opened: opened,
-            closed: closed),
-    ])
+    makeReceiver: @escaping @Sendable (SecureConnection) -> any FrameReceiver
+) throws -> EventLoopFuture<SecureConnection> {
+    let last = ConnectionHandler(
+        channel.eventLoop, limits: limits, logger: logger, makeReceiver: makeReceiver)
+    do {
+        try channel.pipeline.syncOperations.addHandlers([
+            TLSChannelHandler(engine: engine, limits: limits, wallClock: unixSeconds),
+            // No frame is taken in before the handshake says which protocol, and so which limit.
+            FrameCodec(limit: 0, timeout: limits.frame),
+            last,
+        ])
+    } catch {
+        // The channel is closed already; the handler will not learn of it from the pipeline.
+        last.finish()
+        throw error
+    }
+    return last.opened.futureResult
 }

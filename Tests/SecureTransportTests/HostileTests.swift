@@ -12,7 +12,7 @@ import TLSEngine
 import TLSTestSupport
 import Testing
 
-@Suite struct HostileTests {
+@Suite(.serialized) struct HostileTests {
     // MARK: - Who is refused
 
     @Test("Members that are not what they should be are refused, with one line each")
@@ -167,7 +167,7 @@ import Testing
     @Test("A peer that dribbles a handshake, a record or a frame is cut, however busy it looks")
     func dribble() async throws {
         var limits = TransportLimits()
-        limits.handshake = .milliseconds(300)
+        limits.handshake = .milliseconds(1500)
         limits.frame = .milliseconds(300)
         let site = try await Site(limits: limits)
 

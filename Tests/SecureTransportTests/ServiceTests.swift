@@ -130,6 +130,42 @@ import Testing
         }
     }
 
+    @Test("A frame that must not be sent ends the connection instead of being dropped")
+    func unsendable() async throws {
+        let site = try await Site()
+        for count in [0, 65_537] {
+            let (connection, _) = try await site.dialer().connect(to: site.endpoint)
+            #expect(connection.send([UInt8](repeating: 1, count: count)) == false)
+            #expect(await connection.end() == .unsendable(byteCount: count, limit: 65_536))
+            #expect(connection.send([1]) == false)
+        }
+        await site.listener.close()
+    }
+
+    @Test("A port where nobody listens, and a name that nobody has, are said to be so")
+    func nobody() async throws {
+        let site = try await Site()
+        await site.listener.close()
+        await #expect(throws: CloseReason.lost("Connection refused")) {
+            try await site.dialer().connect(to: site.endpoint)
+        }
+        await #expect(throws: CloseReason.lost("the host's name is not known")) {
+            try await site.dialer().connect(to: Endpoint(host: "no-such-host.invalid", port: 1))
+        }
+    }
+
+    @Test("A host with several addresses is connected to on the one that answers")
+    func severalAddresses() async throws {
+        let site = try await Site()
+        let (connection, _) = try await site.dialer()
+            .connect(to: Endpoint(host: "localhost", port: site.listener.port))
+        #expect(connection.peer.uri == "spiffe://f/coordinator/a/c1")
+        connection.close()
+        #expect(await connection.end() == .closedHere)
+        await site.listener.close()
+        #expect(site.lines.warnings.isEmpty)
+    }
+
     @Test("A dialer that keeps connected comes back after every end, until it is cancelled")
     func keepConnected() async throws {
         final class Hangup: FrameReceiver {
