@@ -187,10 +187,12 @@ final class PlainSocket: Sendable {
         party.start()
         write(party.takeBytes())
         try await eventually("handshake") {
+            // In this order: what came before the end is looked at before the end is.
+            let ended = isEnded
             let more = takeBytes()
             if !more.isEmpty { _ = party.take(in: more, pieces: .max) }
             if party.hasBytes { write(party.takeBytes()) }
-            return done() || isEnded
+            return done() || ended
         }
     }
 }
