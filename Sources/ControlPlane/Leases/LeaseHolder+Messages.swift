@@ -175,6 +175,12 @@ extension LeaseHolder {
             lastFallbackNanoseconds: counts.lastFallbackNanoseconds, counts: counts)
     }
 
+    /// True until the caps have been read for the first time.
+    package var isStarting: Bool { phase == .starting }
+
+    /// True while a deadline is in force.
+    package var hasLease: Bool { term != nil }
+
     /// Stops the process when an invariant does not hold; for tests and the simulator.
     package func checkInvariants() {
         if case .leased = phase {

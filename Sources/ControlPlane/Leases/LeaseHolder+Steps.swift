@@ -57,6 +57,7 @@ extension LeaseHolder {
             fallback = next.fallback
             fallbackVersion = next.fallbackVersion
             if let old = term { term?.cap = min(next.cap, old.cap) }
+            if rules.breaks(.extendsBeforeLowering) { term = next }
             caps.aim(caps.shares(of: next.cap))
             phase = .lowering(next)
         case .storingExtension(let next):
@@ -157,7 +158,7 @@ extension LeaseHolder {
         pending = nil
         if !next.isSelfTest { keepUnacknowledged() }
         if phase == .atFallback {
-            phase = beginFromFallback(next)
+            phase = .storingFirst(next)
         } else if next.cap < cap {
             phase = beginLowering(next)
         } else if next.cap == cap, phase == .leased {
@@ -184,25 +185,10 @@ extension LeaseHolder {
         if !rules.breaks(.acknowledgesBeforeSettling) { ack = nil }
     }
 
-    private mutating func beginFromFallback(_ next: Term) -> Phase {
-        guard rules.breaks(.raisesBeforeRecording) else { return .storingFirst(next) }
-        caps.aim(caps.shares(of: next.cap))
-        return .raising(next)
-    }
-
     private mutating func beginLowering(_ next: Term) -> Phase {
-        if rules.breaks(.extendsBeforeLowering) {
-            var early = next
-            early.cap = term?.cap ?? next.cap
-            term = early
-            caps.aim(caps.shares(of: next.cap))
-            return .lowering(next)
-        }
-        if rules.breaks(.acknowledgesBeforeRecording) {
-            caps.aim(caps.shares(of: next.cap))
-            return .lowering(next)
-        }
-        return .storingLower(next)
+        guard rules.breaks(.acknowledgesBeforeRecording) else { return .storingLower(next) }
+        caps.aim(caps.shares(of: next.cap))
+        return .lowering(next)
     }
 
     private func recordToStore() -> LeaseRecord? {
@@ -210,6 +196,9 @@ extension LeaseHolder {
         case .storingFirst(let next), .storingExtension(let next):
             return record(of: next, cap: next.cap, deadlineOf: next)
         case .storingLower(let next):
+            if rules.breaks(.extendsBeforeLowering) {
+                return record(of: next, cap: term?.cap ?? next.cap, deadlineOf: next)
+            }
             return record(of: next, cap: next.cap, deadlineOf: term ?? next)
         case .starting, .fallingBack, .atFallback, .leased, .raising, .lowering:
             return nil

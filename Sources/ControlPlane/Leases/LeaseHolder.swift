@@ -151,7 +151,7 @@ package struct LeaseHolder: Sendable {
     var violatedSince: ClockReading?
     /// The end of the last lease that ended, until the fallback is verified.
     var ended: Ended?
-    var counts = HolderCounts()
+    package internal(set) var counts = HolderCounts()
     var provenEnforcerNanoseconds: Int64?
 
     /// A holder in a new incarnation of the enforcer.

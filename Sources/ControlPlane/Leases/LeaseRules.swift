@@ -29,8 +29,6 @@ package enum LeaseMutant: String, Hashable, Sendable, CaseIterable {
 
     /// Devices are raised while others are still settling.
     case raisesWhileSettling
-    /// From the fallback, caps are raised before the deadline is stored.
-    case raisesBeforeRecording
     /// The holder acknowledges a lowered cap before its record holds it.
     case acknowledgesBeforeRecording
     /// A resumed holder starts with an empty fence.
@@ -43,16 +41,8 @@ package enum LeaseMutant: String, Hashable, Sendable, CaseIterable {
     case leavesOutFloors
     /// A node's report, however old, proves it to be at its fallback.
     case provesByReport
-    /// A domain leaves commissioning by its nodes' φ alone, whatever its charges are.
-    case ignoresChargesInCommissioning
-    /// In a domain in commissioning, nodes are raised like elsewhere.
-    case raisesInCommissioning
-    /// A lowered limit binds raises only once it is effective.
-    case raisesAgainstOldLimit
     /// A lowered limit becomes effective at once.
     case lowersLimitAtOnce
-    /// At take-over, nodes charged at their φ are given no earlier grant.
-    case forgetsGrantsAtFallback
 
     /// The twelve that are found in the basic protocol, without commissioning, jobs or changing
     /// fallbacks and limits.

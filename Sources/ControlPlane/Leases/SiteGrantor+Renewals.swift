@@ -38,7 +38,6 @@ extension SiteGrantor {
         seats[position].openedAt = now
         seats[position].heardAt = now
         seats[position].reported = renewal.enforced
-        if rules.breaks(.answersWithoutWrite) { answerUnfenced(position, now: now) }
         return .queued
     }
 
@@ -85,25 +84,6 @@ extension SiteGrantor {
             seats[node].ackSequence = max(seats[node].ackSequence, record.heartbeat + 1)
             seats[node].ackFallbackVersion = committed.fallbackVersion[node]
         }
-    }
-
-    /// The broken rule of ``LeaseMutant/answersWithoutWrite``: a grant that no write has fenced.
-    private mutating func answerUnfenced(_ node: Int, now: ClockReading) {
-        let cap = seats[node].grantedCap
-        guard inFlight == nil, cap > .zero, cap <= committed.charge[node] else { return }
-        record.heartbeat += 1
-        let planned = PlannedGrant(
-            node: Int32(node), incarnation: seats[node].incarnation, nonce: seats[node].nonce,
-            cap: cap)
-        var grants: [IssuedGrant] = []
-        issue(planned, sequence: record.heartbeat, now: now, into: &grants)
-        unfenced += grants
-    }
-
-    /// Takes the grants that no write has fenced: none under production rules.
-    package mutating func takeUnfencedGrants() -> [IssuedGrant] {
-        defer { unfenced.removeAll(keepingCapacity: true) }
-        return unfenced
     }
 }
 

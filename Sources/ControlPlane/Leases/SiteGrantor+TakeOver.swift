@@ -109,8 +109,6 @@ extension SiteGrantor {
         var wait = waitNanoseconds(lease: max(record.leaseNanoseconds, leaseNanoseconds))
         if rules.breaks(.skipsTakeOverWait) { wait = 0 }
         for node in nodes.indices where committed.proof[node] != .heldOut {
-            let isAtFallback = committed.charge[node] <= committed.unleased[node]
-            if isAtFallback, rules.breaks(.forgetsGrantsAtFallback) { continue }
             let past = OutstandingGrant(
                 sequence: 0, cap: committed.charge[node], since: now, waitNanoseconds: wait)
             outstanding.append(past, node: node)

@@ -38,10 +38,30 @@ extension SiteGrantor {
         planAnswers(now: now, targets: targets)
         if hasUnmetRaise { counts.shortTicks += 1 }
         turn = nodes.isEmpty ? 0 : (turn + 1) % nodes.count
+        let shards = changedShards()
+        if rules.breaks(.answersWithoutWrite), shards.isEmpty, record.epoch == epoch {
+            answerUnfenced(now: now)
+            return nil
+        }
         inFlight = proposedRecord.heartbeat
         return LedgerWrite(
-            sequence: proposedRecord.heartbeat, site: proposedRecord, shards: changedShards(),
+            sequence: proposedRecord.heartbeat, site: proposedRecord, shards: shards,
             comparesVersions: !rules.breaks(.comparesEpochOnly))
+    }
+
+    /// The broken rule of ``LeaseMutant/answersWithoutWrite``: grants that no write has fenced.
+    private mutating func answerUnfenced(now: ClockReading) {
+        record.heartbeat = proposedRecord.heartbeat
+        var grants: [IssuedGrant] = []
+        for planned in plan { issue(planned, sequence: record.heartbeat, now: now, into: &grants) }
+        plan.removeAll(keepingCapacity: true)
+        unfenced += grants
+    }
+
+    /// Takes the grants that no write has fenced: none under production rules.
+    package mutating func takeUnfencedGrants() -> [IssuedGrant] {
+        defer { unfenced.removeAll(keepingCapacity: true) }
+        return unfenced
     }
 
     /// The write of a tick is acknowledged: adopts it and appends the grants to send to `grants`.
@@ -181,9 +201,7 @@ extension SiteGrantor {
                     proposedRecord.effectiveLimit[domain] = target + overhead[domain]
                 }
             }
-            let isOld = rules.breaks(.raisesAgainstOldLimit)
-            let effective = proposedRecord.effectiveLimit[domain] - overhead[domain]
-            bound[domain] = isOld ? effective : min(target, effective)
+            bound[domain] = min(target, proposedRecord.effectiveLimit[domain] - overhead[domain])
         }
     }
 
@@ -196,11 +214,8 @@ extension SiteGrantor {
             forEachDomain(of: node) { unleased[$0] += proposed.unleased[node] }
         }
         for domain in domains.indices where !record.hasLeftCommissioning[domain] {
-            let ignores = rules.breaks(.ignoresChargesInCommissioning)
-            guard unleased[domain] <= bound[domain], used[domain] <= bound[domain] || ignores else {
-                continue
-            }
-            proposedRecord.hasLeftCommissioning[domain] = true
+            let fits = unleased[domain] <= bound[domain] && used[domain] <= bound[domain]
+            proposedRecord.hasLeftCommissioning[domain] = fits
         }
         if !proposedRecord.hasLeftCommissioning.contains(false) {
             proposedRecord.commissionedUnixMilliseconds = unixMilliseconds
@@ -210,7 +225,6 @@ extension SiteGrantor {
 
     /// True while any domain of a node is in commissioning by the committed ledger.
     private func isFrozen(_ node: Int) -> Bool {
-        if rules.breaks(.raisesInCommissioning) { return false }
         for entry in Int(domainStart[node])..<Int(domainStart[node + 1])
         where !record.hasLeftCommissioning[Int(domainList[entry])] {
             return true

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ControlPlane
+import FleetModel
+
+/// A store of records with versions, behind an epoch: atomic batches, guarded by both.
+struct SimulatedStore {
+    /// The versions of all records of the ledger.
+    struct Versions: Hashable {
+        var site: UInt64
+        var shards: [UInt64]
+    }
+
+    enum Outcome: Hashable {
+        case committed(Versions)
+        case deposed
+        case conflict
+    }
+
+    private(set) var epoch: UInt64 = 0
+    private(set) var ledger: LedgerSnapshot
+    private(set) var versions: Versions
+
+    init(ledger: LedgerSnapshot) {
+        self.ledger = ledger
+        versions = Versions(site: 0, shards: ledger.shards.map { _ in 0 })
+        epoch = ledger.site?.epoch ?? 0
+    }
+
+    mutating func raiseEpoch() -> UInt64 {
+        epoch += 1
+        return epoch
+    }
+
+    mutating func commit(_ write: LedgerWrite, epoch writer: UInt64, expecting: Versions) -> Outcome
+    {
+        guard writer == epoch else { return .deposed }
+        guard expecting == versions || !write.comparesVersions else { return .conflict }
+        ledger.site = write.site
+        versions.site += 1
+        for change in write.shards {
+            if change.number == ledger.shards.count {
+                ledger.shards.append(change.shard)
+                versions.shards.append(1)
+            } else {
+                ledger.shards[change.number] = change.shard
+                versions.shards[change.number] += 1
+            }
+        }
+        return .committed(versions)
+    }
+}
