@@ -34,11 +34,18 @@ package struct LeaseScenario: Sendable {
     /// Virtual length of a run.
     package var seconds: Int64
     package var lease: LeaseParameters
-    /// Mean time between two disturbances.
+    /// Mean time between two disturbances; 0 for none.
     package var disturbanceNanoseconds: Int64
     /// In how many of a million enforcer steps the process is killed.
     package var killsPerMillionSteps: Int
-    /// Mean time between two changes of what a node is to have.
+    /// How far the second clock of every host may be slewed; 0 lets both clocks drift alike.
+    package var slewPPM: Int64
+    /// How many of a million messages arrive twice.
+    package var repeatsPerMillionMessages = 50_000
+    /// No message is lost, repeated or held up for more than 50 ms.
+    package var isNetworkCalm = false
+    package var script: [ScriptEntry] = []
+    /// Mean time between two changes of what a node is to have; 0 for none.
     package var demandNanoseconds: Int64
 
     /// L 5 s, σ 0.6 s, α 0.4 s, ρ 5 %, a tick of 0.5 s; a disturbance every 5 s.
@@ -57,7 +64,43 @@ package struct LeaseScenario: Sendable {
             tickNanoseconds: 500_000_000, holdNanoseconds: leaseMilliseconds * 1_000_000 / 6)
         disturbanceNanoseconds = disturbanceMilliseconds * 1_000_000
         self.killsPerMillionSteps = killsPerMillionSteps
-        demandNanoseconds = 5_000_000_000
+        slewPPM = 100_000
+        demandNanoseconds = 2_000_000_000
+    }
+
+    /// Something that happens at a stated time.
+    package enum Action: Hashable, Sendable {
+        /// Cuts both directions between two parties for some seconds.
+        case cut(LeaseWorld.Party, LeaseWorld.Party, seconds: Int64)
+        /// A coordinator campaigns.
+        case takeOver(Int)
+        /// A coordinator wants a node to have so many units.
+        case demand(Int, node: Int, units: Int)
+        /// A node's enforcer is killed, and started again.
+        case kill(Int)
+    }
+
+    /// An action and its time.
+    package struct ScriptEntry: Hashable, Sendable {
+        var milliseconds: Int64
+        var action: Action
+
+        package init(_ milliseconds: Int64, _ action: Action) {
+            self.milliseconds = milliseconds
+            self.action = action
+        }
+    }
+
+    /// A scenario in which nothing happens but what the script says: the directed schedules.
+    package static func scripted(
+        rules: LeaseRules, seconds: Int64, _ script: [ScriptEntry]
+    ) -> LeaseScenario {
+        var scenario = LeaseScenario(rules: rules, seconds: seconds, killsPerMillionSteps: 0)
+        scenario.disturbanceNanoseconds = 0
+        scenario.demandNanoseconds = 0
+        scenario.isNetworkCalm = true
+        scenario.script = script
+        return scenario
     }
 
     /// The unit of power of the world.
@@ -146,6 +189,9 @@ package struct LeaseRunReport: Hashable, Sendable {
     package var isCommissioned = false
     /// Folds every hardware write: equal seeds give equal hashes.
     package var stateHash: UInt64 = 0xCBF2_9CE4_8422_2325
+
+    /// A report of nothing yet.
+    package init() {}
 
     /// The first violation of a kind.
     package func violation(_ kind: LeaseViolation.Kind) -> LeaseViolation? {

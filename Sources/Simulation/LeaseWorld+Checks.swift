@@ -20,6 +20,19 @@ extension LeaseWorld {
         }
     }
 
+    mutating func act(_ action: LeaseScenario.Action) {
+        tell("script: \(action)")
+        switch action {
+        case .cut(let one, let other, let seconds):
+            cut(one, other, seconds * 1_000_000_000)
+            cut(other, one, seconds * 1_000_000_000)
+        case .takeOver(let coordinator): takeOver(coordinator)
+        case .demand(let coordinator, let node, let units):
+            coordinators[coordinator].targets[node] = LeaseScenario.units(units)
+        case .kill(let node): _ = kill(node)
+        }
+    }
+
     /// Cuts one direction or both, each for as long as the other.
     private mutating func cutLinks(_ one: Party, _ other: Party, upTo longest: Int64) {
         let length = generator.uniform(1_000_000_000...longest)

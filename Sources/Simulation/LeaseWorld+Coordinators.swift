@@ -85,11 +85,6 @@ extension LeaseWorld {
             tell("c\(coordinator) sees fence \(fence) of n\(node)")
         case .queued, .notLeading, .unknownNode: break
         }
-        for issued in coordinators[coordinator].grantor.takeUnfencedGrants() {
-            send(
-                .grant(issued.grant), from: .coordinator(coordinator),
-                to: .node(issued.node.position))
-        }
     }
 
     mutating func tick(_ coordinator: Int) {
@@ -102,6 +97,7 @@ extension LeaseWorld {
         let write = coordinators[coordinator].grantor.tick(
             now: clocks, targets: coordinators[coordinator].targets,
             floors: coordinators[coordinator].floors)
+        sendGrants(coordinators[coordinator].grantor.takeUnfencedGrants(), from: coordinator)
         guard let write else { return }
         let epoch = coordinators[coordinator].grantor.currentEpoch
         send(
@@ -128,15 +124,19 @@ extension LeaseWorld {
                 into: &grants)
             guard coordinators[coordinator].grantor.revision != before else { return }
             coordinators[coordinator].versions = versions
-            for issued in grants {
-                send(
-                    .grant(issued.grant), from: .coordinator(coordinator),
-                    to: .node(issued.node.position))
-            }
+            sendGrants(grants, from: coordinator)
         case .deposed:
             tell("c\(coordinator) is deposed")
             coordinators[coordinator].grantor.stepDown()
         case .conflict: break  // A repeated message; the write itself was answered.
+        }
+    }
+
+    private mutating func sendGrants(_ grants: [IssuedGrant], from coordinator: Int) {
+        for issued in grants {
+            send(
+                .grant(issued.grant), from: .coordinator(coordinator),
+                to: .node(issued.node.position))
         }
     }
 
@@ -151,7 +151,8 @@ extension LeaseWorld {
 
     /// What the fleet wants changes now and then.
     private mutating func wish(_ coordinator: Int) {
-        for node in nodes.indices where isTimeFor(scenario.demandNanoseconds) {
+        let mean = scenario.demandNanoseconds
+        for node in nodes.indices where mean > 0 && isTimeFor(mean) {
             let units = [2, 2, 4, 6, 8, 10][generator.index(below: 6)]
             coordinators[coordinator].targets[node] = LeaseScenario.units(units)
         }

@@ -132,7 +132,7 @@ extension LeaseWorld {
         return true
     }
 
-    private mutating func end(_ node: Int) {
+    mutating func end(_ node: Int) {
         if let holder = nodes[node].holder {
             nodes[node].expiries += Int(holder.counts.leaseExpiries)
             report.grantsAccepted += Int(holder.counts.grantsAccepted)

@@ -15,7 +15,7 @@ import FleetModel
 /// several sites, moving allotments.
 package struct LeaseWorld {
     /// Who a message is from or for.
-    enum Party: Hashable {
+    package enum Party: Hashable, Sendable {
         case coordinator(Int)
         case node(Int)
         case store
@@ -55,6 +55,7 @@ package struct LeaseWorld {
         case linkRestored(Int, Int)
         case disturbance
         case clockDrifts(Int)
+        case scripted(LeaseScenario.Action)
     }
 
     static let coordinatorCount = 2
@@ -87,8 +88,7 @@ package struct LeaseWorld {
                 SimulatedCoordinator(
                     grantor: SiteGrantor(
                         topology: topology, site: SiteIndex(0), rules: scenario.rules),
-                    clock: SimulatedClock(
-                        driftPPM: scenario.lease.driftPPM, generator: &generator)))
+                    clock: LeaseWorld.clock(scenario, &generator)))
         }
         let startsUncapped = scenario.features.contains(.commissioning)
         for node in 0..<LeaseScenario.nodeCount {
@@ -99,9 +99,15 @@ package struct LeaseWorld {
                     hardware: SimulatedHardware(
                         limits: Array(repeating: limit, count: LeaseScenario.devicesPerNode),
                         settleNanoseconds: scenario.lease.settleNanoseconds),
-                    clock: SimulatedClock(
-                        driftPPM: scenario.lease.driftPPM, generator: &generator)))
+                    clock: LeaseWorld.clock(scenario, &generator)))
         }
+    }
+
+    private static func clock(
+        _ scenario: LeaseScenario, _ generator: inout SeededGenerator
+    ) -> SimulatedClock {
+        SimulatedClock(
+            driftPPM: scenario.lease.driftPPM, slewPPM: scenario.slewPPM, generator: &generator)
     }
 
     /// Without commissioning the site has been running: everything is proven and at its fallback.
@@ -131,15 +137,16 @@ package struct LeaseWorld {
     /// Runs to the scenario's end, or to the first violation of `kind` (of any, when nil).
     package mutating func run(until kind: LeaseViolation.Kind? = nil) -> LeaseRunReport {
         begin()
-        let end = scenario.seconds * 1_000_000_000
-        while let (time, event) = events.next(), time <= end {
+        let last = scenario.seconds * 1_000_000_000
+        while let (time, event) = events.next(), time <= last {
             now = time
             handle(event)
             if kind.map({ report.violation($0) != nil }) ?? !report.violations.isEmpty { break }
         }
         report.isCommissioned =
             store.ledger.site.map { !$0.hasLeftCommissioning.contains(false) } ?? false
-        report.expiries = nodes.reduce(report.expiries) { $0 + $1.expiries }
+        for node in nodes.indices { end(node) }
+        report.expiries = nodes.reduce(0) { $0 + $1.expiries }
         report.reclaimsByTime = coordinators.reduce(0) {
             $0 + Int($1.grantor.counts.reclaimsByTime)
         }
@@ -158,7 +165,10 @@ package struct LeaseWorld {
         for host in 0..<LeaseWorld.partyCount {
             events.add(.clockDrifts(host), at: generator.uniform(0...30_000_000_000))
         }
-        events.add(.disturbance, at: 5_000_000_000)
+        if scenario.disturbanceNanoseconds > 0 { events.add(.disturbance, at: 5_000_000_000) }
+        for entry in scenario.script {
+            events.add(.scripted(entry.action), at: entry.milliseconds * 1_000_000)
+        }
     }
 
     private mutating func handle(_ event: Event) {
@@ -179,6 +189,7 @@ package struct LeaseWorld {
         case .linkRestored(let from, let to): cuts[from * LeaseWorld.partyCount + to] -= 1
         case .disturbance: disturb()
         case .clockDrifts(let host): driftClock(host)
+        case .scripted(let action): act(action)
         }
     }
 
@@ -198,8 +209,13 @@ extension LeaseWorld {
     /// Sends over a link that loses, repeats, delays and reorders.
     mutating func send(_ message: Message, from: Party, to: Party) {
         let isCut = cuts[from.number * LeaseWorld.partyCount + to.number] > 0
-        if isCut || generator.chance(10_000) { return }
-        for _ in 0..<(generator.chance(50_000) ? 2 : 1) {
+        if isCut { return }
+        if scenario.isNetworkCalm {
+            after(generator.uniform(1_000_000...50_000_000), .delivery(message, to: to))
+            return
+        }
+        if generator.chance(10_000) { return }
+        for _ in 0..<(generator.chance(scenario.repeatsPerMillionMessages) ? 2 : 1) {
             after(networkDelay(), .delivery(message, to: to))
         }
     }

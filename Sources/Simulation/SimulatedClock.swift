@@ -4,17 +4,18 @@ import FleetModel
 
 /// The two clocks of one host, each with an offset and a drift that changes now and then.
 ///
-/// The raw clock keeps to ±ρ. The other is slewed as well: by up to a tenth, which the two-clock rule
-/// must bear.
+/// The raw clock keeps to ±ρ. The other is slewed as well, which the two-clock rule must bear.
 struct SimulatedClock {
     private var base: ClockReading
     private var since: Int64 = 0
     private var rawPPM: Int64 = 0
     private var bootPPM: Int64 = 0
     private let driftPPM: Int64
+    private let slewPPM: Int64
 
-    init(driftPPM: Int64, generator: inout SeededGenerator) {
+    init(driftPPM: Int64, slewPPM: Int64, generator: inout SeededGenerator) {
         self.driftPPM = driftPPM
+        self.slewPPM = slewPPM
         base = ClockReading(
             rawNanoseconds: generator.uniform(0...1_000_000_000_000_000),
             bootNanoseconds: generator.uniform(0...1_000_000_000_000_000))
@@ -26,7 +27,7 @@ struct SimulatedClock {
         base = reading(now: now)
         since = now
         rawPPM = [-driftPPM, 0, driftPPM][generator.index(below: 3)]
-        bootPPM = [-100_000, 0, 100_000][generator.index(below: 3)]
+        bootPPM = slewPPM == 0 ? rawPPM : [-slewPPM, 0, slewPPM][generator.index(below: 3)]
     }
 
     /// Both clocks at a real time.
