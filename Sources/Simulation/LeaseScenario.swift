@@ -42,6 +42,8 @@ package struct LeaseScenario: Sendable {
     package var slewPPM: Int64
     /// How many of a million messages arrive twice.
     package var repeatsPerMillionMessages = 50_000
+    /// How many of a million messages take between 1 and 25 s.
+    package var strayPerMillionMessages = 15_000
     /// No message is lost, repeated or held up for more than 50 ms.
     package var isNetworkCalm = false
     package var script: [ScriptEntry] = []

@@ -220,12 +220,13 @@ extension LeaseWorld {
         }
     }
 
-    /// Mostly 1 to 50 ms; in one of ten cases up to 1 s, in one of sixty up to 25 s.
+    /// Mostly 1 to 50 ms; in one of twelve cases up to 1 s, for strays up to 25 s.
     private mutating func networkDelay() -> Int64 {
-        let draw = generator.index(below: 1000)
-        if draw < 900 { return generator.uniform(1_000_000...50_000_000) }
-        if draw < 985 { return generator.uniform(50_000_000...1_000_000_000) }
-        return generator.uniform(1_000_000_000...25_000_000_000)
+        if generator.chance(scenario.strayPerMillionMessages) {
+            return generator.uniform(1_000_000_000...25_000_000_000)
+        }
+        if generator.chance(85_000) { return generator.uniform(50_000_000...1_000_000_000) }
+        return generator.uniform(1_000_000...50_000_000)
     }
 
     private mutating func deliver(_ message: Message, to party: Party) {

@@ -105,22 +105,24 @@ struct Hunt: Sendable, CustomTestStringConvertible {
     static let all: [Hunt] = [
         Hunt(mutant: .comparesEpochOnly, seeds: 20) { $0.repeatsPerMillionMessages = 300_000 },
         Hunt(mutant: .countsFromReceipt, seeds: 20),
-        Hunt(mutant: .acceptsUnsolicited, seeds: 20),
+        Hunt(mutant: .acceptsUnsolicited, seeds: 40) { $0.strayPerMillionMessages = 60_000 },
         Hunt(mutant: .sendsBeforeReserving, seeds: 2),
         Hunt(mutant: .skipsTakeOverWait, seeds: 5),
-        Hunt(mutant: .ignoresOrder, seeds: 20),
-        Hunt(mutant: .reclaimsUnsupervisedByTime, seeds: 5),
-        Hunt(mutant: .keepsCapsOnRestart, seeds: 5),
+        Hunt(mutant: .ignoresOrder, seeds: 40),
+        Hunt(mutant: .reclaimsUnsupervisedByTime, seeds: 20),
+        Hunt(mutant: .keepsCapsOnRestart, seeds: 20) { $0.killsPerMillionSteps = 100_000 },
         Hunt(mutant: .extendsBeforeLowering, seeds: 5) { $0.killsPerMillionSteps = 100_000 },
-        Hunt(mutant: .ignoresDrift, seeds: 20) {
+        Hunt(mutant: .ignoresDrift, seeds: 40) {
             $0 = LeaseScenario(
                 rules: $0.rules, leaseMilliseconds: 10_000, driftPPM: 250_000)
             $0.slewPPM = 0
         },
         Hunt(mutant: .acknowledgesBeforeSettling, seeds: 5),
         Hunt(mutant: .raisesWhileSettling, seeds: 2, features: .all),
-        Hunt(mutant: .trustsCapsAtStart, seeds: 10, features: .all),
-        Hunt(mutant: .lowersFallbackEarly, seeds: 15, features: .all),
+        Hunt(mutant: .trustsCapsAtStart, seeds: 20, features: .all) {
+            $0.killsPerMillionSteps = 100_000
+        },
+        Hunt(mutant: .lowersFallbackEarly, seeds: 20, features: .all),
         Hunt(mutant: .leavesOutFloors, seeds: 2, features: .all),
         Hunt(mutant: .lowersLimitAtOnce, seeds: 2, features: .all),
     ]

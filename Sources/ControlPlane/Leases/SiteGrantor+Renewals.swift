@@ -31,11 +31,14 @@ extension SiteGrantor {
         takeAcknowledgement(renewal.ack, node: position)
         takeProof(renewal, node: position)
         if seats[position].grantedTo != renewal.incarnation { wantsUrgentTick = true }
+        // A fresher request of a node that waits already does not make it wait longer.
+        let isWaiting =
+            seats[position].isOpen && seats[position].incarnation == renewal.incarnation
+        if !isWaiting { seats[position].openedAt = now }
         seats[position].isOpen = true
         seats[position].isGone = false
         seats[position].incarnation = renewal.incarnation
         seats[position].nonce = renewal.nonce
-        seats[position].openedAt = now
         seats[position].heardAt = now
         seats[position].reported = renewal.enforced
         return .queued

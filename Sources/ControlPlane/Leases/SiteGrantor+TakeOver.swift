@@ -49,6 +49,10 @@ extension SiteGrantor {
         rememberGrants(now: now)
         proposed = committed
         seats = Array(repeating: NodeSeat(), count: nodes.count)
+        for node in nodes.indices {
+            let fallback = topology.type(of: nodes[node]).fallback
+            if fallback != committed.fallback[node] { seats[node].wantedFallback = fallback }
+        }
         isLeading = true
         wantsUrgentTick = true
         counts.takeOvers += 1

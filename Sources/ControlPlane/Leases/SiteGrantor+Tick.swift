@@ -103,6 +103,7 @@ extension SiteGrantor {
         seats[node].grantedTo = planned.incarnation
         seats[node].grantedCap = planned.cap
         seats[node].grantedAt = now
+        seats[node].isExpiryCounted = false
         counts.grants += 1
         let grant = LeaseGrant(
             node: topology.nodes[nodes[node].position].name, incarnation: planned.incarnation,
@@ -128,9 +129,11 @@ extension SiteGrantor {
     /// Drops what is proven dead and sets every charge to the least that is left.
     private mutating func collectReleases(now: ClockReading, floors: [Milliwatts]) {
         for domain in used.indices { used[domain] = .zero }
+        let wait = waitNanoseconds(lease: record.leaseNanoseconds)
         for node in nodes.indices {
             proposed.copy(node, from: committed)
             if proposed.proof[node] == .heldOut { continue }
+            noteExpiry(of: node, now: now, wait: wait)
             expireGrants(of: node, now: now)
             updateProof(of: node)
             updateClass(of: node)
@@ -146,7 +149,14 @@ extension SiteGrantor {
             committed.isSupervised[node] || rules.breaks(.reclaimsUnsupervisedByTime)
         guard isReclaimed, outstanding.expire(now: now, node: node) else { return }
         counts.reclaimsByTime += 1
-        if outstanding.isEmpty(node), seats[node].grantedAt != nil { counts.leaseExpiries += 1 }
+    }
+
+    /// Counts a lease whose time is over, of whatever class its node is.
+    private mutating func noteExpiry(of node: Int, now: ClockReading, wait: Int64) {
+        guard let since = seats[node].grantedAt, !seats[node].isExpiryCounted else { return }
+        guard now.waitedSince(since) >= wait else { return }
+        seats[node].isExpiryCounted = true
+        counts.leaseExpiries += 1
     }
 
     /// φ_n falls to the fallback by an acknowledgement that has its version.
@@ -262,12 +272,12 @@ extension SiteGrantor {
         for step in nodes.indices {
             let node = (turn + step) % nodes.count
             if proposed.proof[node] == .heldOut { admit(node) }
+            if let fallback = seats[node].wantedFallback { commit(fallback, node: node) }
             if proposed.proof[node] != .proven { continue }
             if floors[node] > proposed.floors[node] {
                 reserve(floors[node], node: node)
             }
             if seats[node].isRebootWanted { chargeUncapped(node) }
-            if let fallback = seats[node].wantedFallback { commit(fallback, node: node) }
         }
     }
 
@@ -297,7 +307,13 @@ extension SiteGrantor {
 
     /// Commits another fallback: φ_n covers the old and the new one until it is acknowledged.
     private mutating func commit(_ fallback: Milliwatts, node: Int) {
-        let isSettled = seats[node].ackFallbackVersion == proposed.fallbackVersion[node]
+        if fallback == proposed.fallback[node] {
+            seats[node].wantedFallback = nil
+            return
+        }
+        let isSettled =
+            proposed.proof[node] != .proven
+            || seats[node].ackFallbackVersion == proposed.fallbackVersion[node]
         guard isSettled || rules.breaks(.lowersFallbackEarly) else { return }
         let unleased = max(proposed.unleased[node], fallback)
         guard raise(node, to: max(proposed.charge[node], unleased)) else { return }
@@ -344,7 +360,9 @@ extension SiteGrantor {
         let wanted = max(least, min(target, uncapped[node]))
         let charge = proposed.charge[node]
         if rules.breaks(.sendsBeforeReserving) { return wanted }
-        if isQuiet { return max(least, min(wanted, charge, seats[node].reported)) }
+        if isQuiet {
+            return max(proposed.fallback[node], min(wanted, charge, seats[node].reported))
+        }
         if isFrozen(node) { return least }
         guard wanted > charge else { return wanted }
         let more = min(wanted - charge, headroom(of: node))

@@ -191,6 +191,7 @@ struct NodeSeat: Hashable, Sendable {
     var grantedTo = RandomID.none
     var grantedCap = Milliwatts.zero
     var grantedAt: ClockReading?
+    var isExpiryCounted = false
     /// The highest acknowledged order of this epoch, its cap, and the fallback version acknowledged.
     var ackSequence: UInt64 = 0
     var ackCap = Milliwatts.zero
@@ -215,7 +216,7 @@ package struct GrantorCounts: Hashable, Sendable {
     package var reclaimsByAck: UInt64 = 0
     /// Charges that came back because a class S node's time was over.
     package var reclaimsByTime: UInt64 = 0
-    /// Times that a class S node's last grant ended unrenewed: it is at its fallback.
+    /// Leases that ended unrenewed, after a wait in which the node must have noticed if it lives.
     package var leaseExpiries: UInt64 = 0
     /// Ticks in which a raise was wanted and did not fit.
     package var shortTicks: UInt64 = 0
