@@ -31,7 +31,7 @@ struct OutputTests {
         for width in 24...80 {
             #expect(table.lines(width: width).allSatisfy { $0.count <= width }, "width \(width)")
         }
-        #expect(table.lines(width: 24)[1] == "n1    dublin/…  4.2 kW")
+        #expect(table.lines(width: 24)[1] == "n1    dub…/shelf  4.2 kW")
         #expect(table.lines(width: nil)[0].hasSuffix("MORE"))
     }
 

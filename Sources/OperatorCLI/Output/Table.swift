@@ -2,8 +2,8 @@
 
 /// Rows under headings, made to fit a width.
 ///
-/// A table that is too wide first shortens its flexible columns, the widest first, then drops the
-/// columns of least importance; it never wraps. Numbers stand right, names left.
+/// A table that is too wide shortens its flexible columns, the widest first, and drops the columns of
+/// least importance; it never wraps. Numbers stand right, names left.
 package struct Table: Sendable {
     /// How the cells of a column are set.
     package enum Alignment: Sendable {
@@ -40,7 +40,9 @@ package struct Table: Sendable {
         }
     }
 
-    /// The fewest characters that a flexible column is shortened to.
+    /// The fewest characters that a flexible column is shortened to before others are dropped.
+    package static let readableFlexibleWidth = 20
+    /// The fewest characters that a flexible column is shortened to at all.
     package static let minimumFlexibleWidth = 8
     private static let gap = "  "
 
@@ -80,19 +82,27 @@ package struct Table: Sendable {
         shown.reduce(0) { $0 + widths[$1] } + Table.gap.count * max(0, shown.count - 1)
     }
 
+    /// Shortens flexible columns as far as they stay readable, then drops columns, then shortens on.
     private func fit(_ shown: inout [Int], _ widths: inout [Int], into width: Int) {
+        shorten(shown, &widths, into: width, atLeast: Table.readableFlexibleWidth)
+        while total(shown, widths) > width,
+            let last = shown.lastIndex(where: { columns[$0].yield == .droppable })
+        {
+            shown.remove(at: last)
+        }
+        shorten(shown, &widths, into: width, atLeast: Table.minimumFlexibleWidth)
+    }
+
+    private func shorten(
+        _ shown: [Int], _ widths: inout [Int], into width: Int, atLeast least: Int
+    ) {
         while total(shown, widths) > width {
             let flexible = shown.filter {
                 columns[$0].yield == .flexible
-                    && widths[$0] > max(Table.minimumFlexibleWidth, columns[$0].heading.count)
+                    && widths[$0] > max(least, columns[$0].heading.count)
             }
-            if let widest = flexible.max(by: { widths[$0] < widths[$1] }) {
-                widths[widest] -= 1
-            } else if let last = shown.lastIndex(where: { columns[$0].yield == .droppable }) {
-                shown.remove(at: last)
-            } else {
-                return
-            }
+            guard let widest = flexible.max(by: { widths[$0] < widths[$1] }) else { return }
+            widths[widest] -= 1
         }
     }
 
@@ -108,8 +118,10 @@ package struct Table: Sendable {
         return text
     }
 
+    /// Takes out the middle: paths and numbered names differ at their ends.
     private static func shortened(_ cell: String, to width: Int) -> String {
         guard cell.count > width, width > 0 else { return cell }
-        return cell.prefix(width - 1) + "…"
+        let end = (width - 1) * 2 / 3
+        return cell.prefix(width - 1 - end) + "…" + cell.suffix(end)
     }
 }

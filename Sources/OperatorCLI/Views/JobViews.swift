@@ -9,7 +9,7 @@ extension JobView: Listed {
             .init("JOB"), .init("NAME", yield: .flexible), .init("STATE"),
             .init("TASKS", .right, yield: .droppable), .init("GPUS", .right),
             .init("CAP", .right), .init("LEVEL", .right), .init("NODES", yield: .flexible),
-            .init("REASON", yield: .flexible), .init("PRIORITY", .right, isWideOnly: true),
+            .init("REASON", yield: .droppable), .init("PRIORITY", .right, isWideOnly: true),
             .init("FLOOR", .right, isWideOnly: true), .init("SUBMITTED", isWideOnly: true),
             .init("BY", isWideOnly: true),
         ]
