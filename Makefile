@@ -3,7 +3,7 @@
 TOPOLOGY ?= cluster/topologies/quickstart.yaml
 SWIFT_SOURCES = Package.swift Sources Tests
 
-.PHONY: help setup build run test check lint format generate generated fuzz sanitize clean
+.PHONY: help setup build run test check lint format generate generated fuzz fuzz-short sanitize clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -38,6 +38,9 @@ generated: setup
 
 fuzz: setup ## Fuzz the decoders for SECONDS (default 60) each
 	Tests/Fuzz/run $(or $(SECONDS),60)
+
+fuzz-short: setup ## Fuzz the decoders of the protocol for half a minute in all
+	Tests/Fuzz/run 3 --wire
 
 sanitize: setup ## Run the tests under the thread and address sanitizers
 	swift test --sanitize=thread --scratch-path .build-thread
