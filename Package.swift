@@ -166,8 +166,8 @@ let allTargets: [Target] = [
     tests(
         "AgentService",
         [
-            "AllocationCore", "CertificateAuthority", "Devices", "FleetModel", "LocalSocket",
-            "SecureTransport", "TLSEngine", "Wire",
+            "AllocationCore", "CertificateAuthority", "Devices", "EnforcerService", "FleetModel",
+            "LocalSocket", "SecureTransport", "TLSEngine", "Wire", nioCore, nioPosix, logging,
         ]),
     tests(
         "CoordinatorService",

@@ -16,15 +16,19 @@ package struct LocalShare: Sendable {
 
     private var share: NodeShare
     private var estimator: DemandEstimator
+    private let least: [UInt32]
+    private let most: [UInt32]
     private var plan: PowerPlan?
+    /// The most that the plan gives each GPU.
+    private var top: [UInt32] = []
     private var caps: [UInt32] = []
 
     /// A node's devices, without a plan yet.
     ///
     /// - Parameter devices: the devices in order.
     package init(devices: [DeviceInventory]) {
-        let least = devices.map { UInt32(clamping: $0.minimumCap.rawValue) }
-        let most = devices.map { UInt32(clamping: $0.maximumCap.rawValue) }
+        least = devices.map { UInt32(clamping: $0.minimumCap.rawValue) }
+        most = devices.map { UInt32(clamping: $0.maximumCap.rawValue) }
         share = NodeShare(minimumCapMilliwatts: least, maximumCapMilliwatts: most)
         estimator = LocalShare.estimator(most: most)
     }
@@ -49,6 +53,8 @@ package struct LocalShare: Sendable {
             estimator.reset(gpu: gpu, mostMilliwatts: newPlan.fullMilliwatts[gpu])
         }
         plan = newPlan
+        top = zip(newPlan.fullMilliwatts, newPlan.ceilingMilliwatts).map { min($0, $1) }
+        for gpu in top.indices { top[gpu] = min(max(top[gpu], least[gpu]), most[gpu]) }
         return true
     }
 
@@ -72,16 +78,34 @@ package struct LocalShare: Sendable {
 
     /// The caps that the node's cap should be shared into now.
     ///
+    /// Where the plan's fulls fit, every GPU gets its full: nobody is held back for nothing. Where
+    /// they do not, GPUs that use less leave the rest to the others, and what nobody asks for is
+    /// spread over all as room to rise.
+    ///
     /// - Parameter cap: the node's cap in force.
     /// - Returns: one cap for each device, their sum at most `cap`; nil without a plan, or when the
     ///   cap is below what the devices accept.
     package mutating func caps(of cap: Milliwatts) -> [UInt32]? {
         guard let plan else { return nil }
+        let fits = top.reduce(Int64(0)) { $0 + Int64($1) } <= cap.rawValue
         for gpu in 0..<plan.gpuCount {
-            let full = max(estimator.full(gpu: gpu), plan.floorMilliwatts[gpu])
-            share.setFull(gpu: gpu, milliwatts: full)
+            let seen = max(estimator.full(gpu: gpu), plan.floorMilliwatts[gpu], least[gpu])
+            share.setFull(gpu: gpu, milliwatts: fits ? top[gpu] : seen)
         }
-        return share.share(cap, into: &caps) == .belowDevices ? nil : caps
+        guard share.share(cap, into: &caps) != .belowDevices else { return nil }
+        spread(cap.rawValue - caps.reduce(0) { $0 + Int64($1) })
+        return caps
+    }
+
+    /// Gives what is left to all GPUs, in proportion of what they lack to the plan's fulls.
+    private mutating func spread(_ left: Int64) {
+        let rooms = zip(top, caps).map { Int64($0) - Int64($1) }.map { max(0, $0) }
+        let room = rooms.reduce(0, +)
+        guard left > 0, room > 0 else { return }
+        for gpu in caps.indices {
+            // Caps are below 2^32 mW and nodes have at most 64 GPUs: the product is below 2^63.
+            caps[gpu] += UInt32(rooms[gpu] * min(left, room) / room)
+        }
     }
 
     /// True when caps differ enough from those in force to be worth a write.
