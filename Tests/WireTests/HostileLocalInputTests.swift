@@ -177,7 +177,7 @@ struct HostileLocalInputTests {
         HostileCase(
             "a proof of no kind",
             RawMessage().column(2, [1]).column(3, [1]).column(4, [1]).column(5, [1]).column(6, [3])
-                .column(7, [0]),
+                .column(7, [0]).column(8, [1]),
             "LedgerShard", "proof", .unknownValue(3)),
         HostileCase(
             "a class of no kind",
