@@ -6,7 +6,7 @@ internal import Wire
 /// Sends many requests, a bounded number of them at once, and gives the answers in order.
 struct SubmissionWindow {
     /// Requests that are open at once.
-    static let size = 64
+    static let size = 256
     /// How long one request may take, restarts of the coordinator included.
     static let deadline = Duration.seconds(120)
 

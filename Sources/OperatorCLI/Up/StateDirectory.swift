@@ -7,7 +7,8 @@ internal import Glibc
 ///
 /// ```
 /// pki/      ca.pem ca.key agents/NODE.pem NODE.key coordinator.pem .key operators/admin.pem .key
-/// store/    the coordinator's decisions      records/  the enforcers' lease records
+/// store/    the coordinator's decisions
+/// records/  the enforcers' lease records: a link into a tmpfs where there is one
 /// run/      sockets and pid files            logs/     one file for each process
 /// fleet.json  where the fleet is             fleet.plan  the compiled topology
 /// lock      held while `up` runs
@@ -63,9 +64,49 @@ package struct StateDirectory: Hashable, Sendable {
                 .usage, "the state directory's path is too long for sockets: \(path)",
                 hint: "give one of at most \(StateDirectory.maximumPathByteCount) bytes by --state")
         }
-        let parts = [path, certificates, store, records, run, logs]
-        for directory in parts { try StateDirectory.makeDirectory(directory) }
-        return try StateLock(path: lockFile, directory: path)
+        for directory in [path, certificates, store, run, logs] {
+            try StateDirectory.makeDirectory(directory)
+        }
+        let lock = try StateLock(path: lockFile, directory: path)
+        try makeRecords()
+        return lock
+    }
+
+    /// Makes the place of the lease records.
+    ///
+    /// They are void after a reboot, so they belong on a tmpfs: hundreds of simulated nodes that
+    /// each sync theirs to one disk would keep their enforcer from its deadlines.
+    private func makeRecords() throws(CommandFailure) {
+        let shared = sharedRecords
+        if mkdir(shared, 0o700) == 0 || errno == EEXIST {
+            var status = stat()
+            // Another user may have put something there: it must be a directory of our own.
+            let isOurs =
+                lstat(shared, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
+                && status.st_uid == geteuid() && status.st_mode & 0o077 == 0
+            if isOurs {
+                unlink(records)
+                if symlink(shared, records) == 0 || errno == EEXIST { return }
+            }
+        }
+        try StateDirectory.makeDirectory(records)
+    }
+
+    /// Removes the lease records: the simulated machines are off, and nothing in them counts any more.
+    package func removeRecords() {
+        for name in (try? FileManager.default.contentsOfDirectory(atPath: records)) ?? [] {
+            unlink("\(records)/\(name)")
+        }
+        rmdir(sharedRecords)
+        unlink(records)
+    }
+
+    /// Where the records of this state directory are on the tmpfs.
+    private var sharedRecords: String {
+        let hash = path.utf8.reduce(0xcbf2_9ce4_8422_2325 as UInt64) {
+            ($0 ^ UInt64($1)) &* 0x0000_0100_0000_01b3
+        }
+        return "/dev/shm/busbar-\(geteuid())-" + String(hash, radix: 16)
     }
 
     private static func makeDirectory(_ path: String) throws(CommandFailure) {

@@ -29,6 +29,7 @@ extension UpSession {
     private func stop() async {
         await supervisor.stop()
         unlink(options.directory.contact)
+        options.directory.removeRecords()
     }
 
     private func runFleet() async throws(CommandFailure) -> UpSummary {
