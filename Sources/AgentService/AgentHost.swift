@@ -87,7 +87,7 @@ final class AgentHost: @unchecked Sendable, EnforcerLinkDelegate {
         guard areDevicesKnown else { return findDevices() }
         let now = monotonic()
         let wanting = nodes.indices.filter { nodes[$0].agent.wantsSample(now: now) }
-        guard !wanting.isEmpty else { return takeTurn([:]) }
+        guard !wanting.isEmpty else { return takeTurn([:], now: now) }
         isSampling = true
         let commands = wanting.map { DeviceCommand.readSensors(node: nodes[$0].agent.name) }
         worker.perform(commands, on: loop).assumeIsolated().whenComplete { result in
@@ -98,16 +98,19 @@ final class AgentHost: @unchecked Sendable, EnforcerLinkDelegate {
                 for (position, answer) in zip(wanting, answers) {
                     if case .sensors(let sensors) = answer { samples[position] = sensors }
                 }
-                self.takeTurn(samples)
+                self.takeTurn(samples, now: now)
             case .failure(let error):
                 self.lostDevices(error)
-                self.takeTurn([:])
+                self.takeTurn([:], now: now)
             }
         }
     }
 
-    private func takeTurn(_ samples: [Int: HardwareSensors]) {
-        let now = monotonic()
+    /// Gives every node its turn.
+    ///
+    /// `now` is when it was decided who is sampled: a node whose report fell due since then has no
+    /// sample yet, and would report that it knows nothing.
+    private func takeTurn(_ samples: [Int: HardwareSensors], now: Int64) {
         for position in nodes.indices {
             nodes[position].agent.turn(samples[position], now: now, into: &directives)
             carryOut(position)
