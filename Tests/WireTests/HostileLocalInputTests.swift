@@ -176,9 +176,9 @@ struct HostileLocalInputTests {
             "LedgerShard", "unleased_mw", .wrongCount(count: 1, expected: 2)),
         HostileCase(
             "a proof of no kind",
-            RawMessage().column(2, [1]).column(3, [1]).column(4, [1]).column(5, [1]).column(6, [3])
+            RawMessage().column(2, [1]).column(3, [1]).column(4, [1]).column(5, [1]).column(6, [99])
                 .column(7, [0]).column(8, [1]),
-            "LedgerShard", "proof", .unknownValue(3)),
+            "LedgerShard", "proof", .unknownValue(99)),
         HostileCase(
             "a class of no kind",
             RawMessage().column(2, [1]).column(3, [1]).column(4, [1]).column(5, [1]).column(6, [1])

@@ -161,7 +161,8 @@ struct  Busbar__V1__AgentHello
   size_t n_devices;
   Busbar__V1__DeviceInventory **devices;
   /*
-   * Tasks that the agent is running now, so that a new leader can reconcile.
+   * Tasks that the agent is running now, and those that have ended and for which no TaskStop has
+   * come since: a coordinator that was away learns of ends, and of tasks that were lost.
    */
   size_t n_tasks;
   Busbar__V1__TaskStatus **tasks;
@@ -340,6 +341,11 @@ struct  Busbar__V1__TaskStart
     , 0, 0, 0, (char *)protobuf_c_empty_string, 0,NULL, 0, BUSBAR__V1__DEMAND_PROFILE__DEMAND_PROFILE_UNSPECIFIED, 0, 0 }
 
 
+/*
+ * Stops a task that runs; answered with a TaskStatus, STOPPED also for a task that is not known.
+ * Sent once more when its end is on record: the agent may then forget a task that has ended, and
+ * answers nothing.
+ */
 struct  Busbar__V1__TaskStop
 {
   ProtobufCMessage base;

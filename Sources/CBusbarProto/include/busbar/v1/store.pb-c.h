@@ -55,7 +55,8 @@ struct  Busbar__V1__LedgerShard
   size_t n_fallback_version;
   uint64_t *fallback_version;
   /*
-   * 0 unproven, 1 proven at its fallback, 2 held out until its uncapped draw fits.
+   * 0 unproven, 1 proven at its fallback, 2 held out until its uncapped draw fits,
+   * 3 charged uncapped because it is to be rebooted.
    */
   size_t n_proof;
   uint32_t *proof;
