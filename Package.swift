@@ -14,6 +14,15 @@ let strict: [SwiftSetting] = [
     .treatAllWarnings(as: .error),
 ]
 
+// Optimized builds compile a module as a whole; one file's Foundation then claims the fields of C
+// structs of another file's Glibc, and no import satisfies the rule. The targets that need both leave
+// it out.
+let withFoundation: [SwiftSetting] = [
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .treatAllWarnings(as: .error),
+]
+
 let cSettings: [CSetting] = [
     .unsafeFlags(["-Wall", "-Wextra", "-Werror", "-Wno-unused-parameter"])
 ]
@@ -53,9 +62,9 @@ let packages: [(name: String, dependency: Package.Dependency)] = [
 // MARK: - Targets
 
 @MainActor func library(
-    _ name: String, _ dependencies: [Target.Dependency] = [], resources: [Resource]? = nil
+    _ name: String, _ dependencies: [Target.Dependency] = [], settings: [SwiftSetting] = strict
 ) -> Target {
-    .target(name: name, dependencies: dependencies, resources: resources, swiftSettings: strict)
+    .target(name: name, dependencies: dependencies, swiftSettings: settings)
 }
 
 @MainActor func tests(
@@ -123,7 +132,7 @@ let allTargets: [Target] = [
             "AllocationCore", "CProcess", "CertificateAuthority", "Configuration", "ControlPlane",
             "Devices", "FleetModel", "LocalSocket", "SecureTransport", "Simulation", "TLSEngine",
             "Wire", argumentParser, nioCore, nioPosix, logging,
-        ]),
+        ], settings: withFoundation),
 
     // Programs: arguments and `run`, nothing else.
     program("busbar-agent", ["AgentService", argumentParser]),
