@@ -9,20 +9,21 @@ import Yams
 /// with what they have, so that one run reports everything.
 struct Fields {
     /// What the mapping describes, for messages: `node type 'hgx'`.
-    var what: String
+    let what: String
     let mark: Mark?
     let diagnostics: Diagnostics
     private var values: [String: YAMLNode] = [:]
 
     /// Takes a mapping apart, and reports keys that are not in `known`.
     ///
-    /// Nil, after a report, when the node is no mapping.
+    /// Nil, after a report, when the node is no mapping. A mapping with a name is called by it: `a
+    /// site` becomes `site 'dublin'`.
     init?(_ node: YAMLNode, what: String, known: [String], _ diagnostics: Diagnostics) {
-        self.what = what
+        self.what = Self.name(of: node, kind: what)
         self.diagnostics = diagnostics
         mark = node.mark
         guard case .mapping(let mapping) = node else {
-            diagnostics.report("\(what) must be a mapping of keys to values", at: node.mark)
+            diagnostics.report("\(self.what) must be a mapping of keys to values", at: node.mark)
             return nil
         }
         for (key, value) in mapping {
@@ -34,10 +35,17 @@ struct Fields {
                 values[scalar.string] = value
             } else {
                 diagnostics.report(
-                    "unknown key '\(printable(scalar.string))' in \(what)", at: key.mark,
+                    "unknown key '\(printable(scalar.string))' in \(self.what)", at: key.mark,
                     hint: Suggestion.hint(for: scalar.string, among: known, kind: "keys"))
             }
         }
+    }
+
+    private static func name(of node: YAMLNode, kind: String) -> String {
+        guard kind.hasPrefix("a "), case .mapping(let mapping) = node,
+            let name = mapping.first(where: { $0.key.scalar?.string == "name" })?.value.scalar
+        else { return kind }
+        return "\(kind.dropFirst(2)) '\(printable(name.string))'"
     }
 
     /// The value of a key, or nil.

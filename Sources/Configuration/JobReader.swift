@@ -29,11 +29,10 @@ struct JobReader {
 
     /// Reads one element of a list of jobs; a name with a range stands for several equal jobs.
     mutating func read(_ node: YAMLNode) {
-        guard var fields = Fields(node, what: "a job", known: Self.keys, diagnostics) else {
+        guard let fields = Fields(node, what: "a job", known: Self.keys, diagnostics) else {
             return
         }
         guard let name = fields.text("name", required: true) else { return }
-        fields.what = "job '\(printable(name.value))'"
         let names: [String]
         do throws(HostList.Problem) {
             names = try HostList.expand(

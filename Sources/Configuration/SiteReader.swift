@@ -73,10 +73,9 @@ struct SiteReader {
 
     /// Reads one element of `sites`.
     mutating func read(_ node: YAMLNode) {
-        guard var fields = Fields(node, what: "a site", known: Self.siteKeys, diagnostics),
+        guard let fields = Fields(node, what: "a site", known: Self.siteKeys, diagnostics),
             let name = fields.text("name", required: true)
         else { return }
-        fields.what = "site '\(printable(name.value))'"
         checkSiteName(name)
         var site = RawSite(name: name.value, mark: fields.mark)
         guard let root = domain(fields, name: name, names: [name.value], level: "site") else {
@@ -172,10 +171,9 @@ struct SiteReader {
     private mutating func header(
         _ node: YAMLNode, what: String, known: [String]
     ) -> (Fields, Located<String>, [String])? {
-        guard var fields = Fields(node, what: "a \(what)", known: known, diagnostics),
+        guard let fields = Fields(node, what: "a \(what)", known: known, diagnostics),
             let name = fields.text("name", required: true)
         else { return nil }
-        fields.what = "\(what) '\(printable(name.value))'"
         guard let names = expand(name, what: "the name of \(fields.what)") else { return nil }
         return (fields, name, names)
     }

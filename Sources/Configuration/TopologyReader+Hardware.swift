@@ -17,12 +17,10 @@ extension TopologyReader {
 
     /// Reads one element of `gpu_models`.
     mutating func readModel(_ node: YAMLNode) {
-        let what = "a GPU model"
-        guard var fields = Fields(node, what: what, known: Self.modelKeys, diagnostics),
+        guard let fields = Fields(node, what: "a GPU model", known: Self.modelKeys, diagnostics),
             let name = fields.text("name", required: true)
         else { return }
-        checkName(name, of: what)
-        fields.what = "GPU model '\(printable(name.value))'"
+        checkName(name, of: "a GPU model")
         guard let idle = fields.quantity("idle", required: true, Quantity.power),
             let minimumCap = fields.quantity("min_cap", required: true, Quantity.power),
             let maximumCap = fields.quantity("max_cap", required: true, Quantity.power)
@@ -47,11 +45,10 @@ extension TopologyReader {
 
     /// Reads one element of `node_types`.
     mutating func readNodeType(_ node: YAMLNode) {
-        guard var fields = Fields(node, what: "a node type", known: Self.nodeTypeKeys, diagnostics),
+        guard let fields = Fields(node, what: "a node type", known: Self.nodeTypeKeys, diagnostics),
             let name = fields.text("name", required: true)
         else { return }
         checkName(name, of: "a node type")
-        fields.what = "node type '\(printable(name.value))'"
         if nodeTypePositions[name.value] != nil {
             diagnostics.report("\(fields.what) is defined twice", at: name.mark)
             return

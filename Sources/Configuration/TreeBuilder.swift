@@ -219,6 +219,9 @@ struct TreeBuilder {
 
 extension TreeBuilder {
     /// Makes each tree of a feed entry, and hangs the nodes that it carries from its leaves.
+    ///
+    /// An entry with a range makes several trees, and each of them carries everything: redundant feeds
+    /// are alike. Names are dealt out only among the domains of one tree.
     private mutating func buildFeed(_ position: Int, of site: RawSite, site index: SiteIndex) {
         let entry = site.domains[position]
         for name in entry.names where !isFull {
@@ -228,7 +231,8 @@ extension TreeBuilder {
                     entry, named: name, site: index, below: nil, path: site.name + "/" + name)
             else { continue }
             var carried: [(node: Int, leaf: Int, mark: Mark?)] = []
-            fill(root, position, of: site, copies: entry.names.count, &carried)
+            made = [:]
+            fill(root, position, of: site, copies: 1, &carried)
             hang(carried, domains: first..<domains.count, at: entry.mark)
         }
     }

@@ -8,8 +8,8 @@ typealias YAMLNode = Yams.Node
 /// Turns the bytes of a file into one YAML node, and refuses what configuration has no use for.
 ///
 /// Anchors and aliases are refused: they would let a small file stand for an endless one, and an
-/// error in an expanded part would have no line of its own. Tags are refused because every value's
-/// type follows from its key.
+/// error in an expanded part would have no line of its own. Tags of a program's own are refused because
+/// every value's type follows from its key.
 enum YAMLDocument {
     /// The largest file that is read: far above a fleet of 200,000 nodes written with ranges.
     static let maximumByteCount = 4 << 20
@@ -110,9 +110,10 @@ enum YAMLDocument {
         }
     }
 
-    /// True for a tag that was not written: none, or the string tag that quoting implies.
+    /// True for no tag and for YAML's own, which the parser also infers; they change nothing, because
+    /// values are read by what their key asks for.
     private static func isPlain(_ tag: Tag) -> Bool {
-        tag.rawValue.isEmpty || tag.rawValue == "tag:yaml.org,2002:str"
+        tag.rawValue.isEmpty || tag.rawValue.hasPrefix("tag:yaml.org,2002:")
     }
 
     /// Puts the parser's error into our form.
