@@ -153,7 +153,7 @@ extension PlacementEngine {
         return taken
     }
 
-    private func candidates(
+    private mutating func candidates(
         _ request: PlacementRequest, _ scope: GangScope, _ capacities: [Int32]
     ) -> GangCandidates {
         var list: [GangCandidate] = []
@@ -164,7 +164,8 @@ extension PlacementEngine {
                 let sum = fleet.floorSum(node: node, adding: request, on: devices)
                 growth = fleet.chargeGrowth(node: node, floorSum: sum)
             }
-            list.append(GangCandidate(node, growth, -score(node: node, request)))
+            let score = scores.score(node, request, fleet)
+            list.append(GangCandidate(node, growth, -Int(score)))
         }
         return GangCandidates(list)
     }

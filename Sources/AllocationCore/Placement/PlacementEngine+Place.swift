@@ -9,7 +9,8 @@ extension PlacementEngine {
     ///
     /// - Parameters:
     ///   - spec: the job; a malformed one (``problem(in:)``) breaks a precondition.
-    ///   - isExplaining: whether a refusal is to carry its counterfactuals, which cost further searches.
+    ///   - isExplaining: whether a refusal is to carry reasons and counterfactuals, which cost a pass over
+    ///     the fleet and further searches.
     /// - Returns: one placement per task, or why not.
     package mutating func place(
         _ spec: JobSpec, explaining isExplaining: Bool = true
@@ -17,7 +18,7 @@ extension PlacementEngine {
         precondition(
             PlacementEngine.problem(in: spec) == nil,
             "job '\(spec.name)' \(PlacementEngine.problem(in: spec) ?? "")")
-        let request = PlacementRequest(spec, topology, levels: levels)
+        let request = request(spec)
         switch search(request) {
         case .placed(let placement): return .placed(placement)
         case .refused(let count):
@@ -56,13 +57,58 @@ extension PlacementEngine {
         var devices: UInt64
     }
 
-    /// The best node for one task, in the whole fleet.
-    func bestNode(_ request: PlacementRequest) -> NodeChoice? {
+    /// Compiles a job, or finds it compiled.
+    private mutating func request(_ spec: JobSpec) -> PlacementRequest {
+        let key = PlacementScores.ShapeKey(spec)
+        guard let (shape, known) = scores.request(key) else {
+            var request = PlacementRequest(spec, topology, levels: levels)
+            request.shape = scores.add(key, request)
+            return request
+        }
+        var request = known
+        request.shape = shape
+        request.taskCount = Int(spec.taskCount)
+        request.isSpread = spec.isSpread
+        request.requiredLevel = spec.requiredLevel.map { levels.firstIndex(of: $0) ?? -1 } ?? -1
+        request.hasUnknownLevel = spec.requiredLevel != nil && request.requiredLevel < 0
+        return request
+    }
+
+    /// The best node for one task, in the whole fleet; the first of equals.
+    mutating func bestNode(_ request: PlacementRequest) -> NodeChoice? {
+        if case .random = scores.policy { return randomNode(request) }
+        guard request.shape >= 0 else { return bestNodeUncached(request) }
         var best: NodeChoice?
-        var bestScore = Int.min
+        var bestScore = PlacementScores.unfit
+        var node = 0
+        while let next = nextNode(request.shape, from: node, above: bestScore) {
+            if let devices = devices(node: next.node, request) {
+                best = NodeChoice(node: next.node, devices: devices)
+                bestScore = next.score
+            }
+            node = next.node + 1
+        }
+        return best
+    }
+
+    /// The first node from a position on with a score above another.
+    private mutating func nextNode(
+        _ shape: Int, from start: Int, above score: Int16
+    ) -> (node: Int, score: Int16)? {
+        scores.withScores(shape, fleet) { scores in
+            for node in start..<scores.count where scores[node] > score {
+                return (node, scores[node])
+            }
+            return nil
+        }
+    }
+
+    /// As ``bestNode(_:)``, for requests that differ from any job.
+    private mutating func bestNodeUncached(_ request: PlacementRequest) -> NodeChoice? {
+        var best: NodeChoice?
+        var bestScore = PlacementScores.unfit
         for node in 0..<fleet.nodeCount {
-            guard fleet.obstacle(node: node, request) == nil else { continue }
-            let score = score(node: node, request)
+            let score = scores.score(node, request, fleet)
             guard score > bestScore, let devices = devices(node: node, request) else { continue }
             best = NodeChoice(node: node, devices: devices)
             bestScore = score
@@ -70,16 +116,35 @@ extension PlacementEngine {
         return best
     }
 
+    private mutating func randomNode(_ request: PlacementRequest) -> NodeChoice? {
+        var choices: [NodeChoice] = []
+        for node in 0..<fleet.nodeCount where fleet.obstacle(node: node, request) == nil {
+            guard let devices = devices(node: node, request) else { continue }
+            choices.append(NodeChoice(node: node, devices: devices))
+        }
+        guard !choices.isEmpty else { return nil }
+        return choices[Int(nextRandom() % UInt64(choices.count))]
+    }
+
+    /// SplitMix64.
+    private mutating func nextRandom() -> UInt64 {
+        randomState &+= 0x9E37_79B9_7F4A_7C15
+        var mixed = randomState
+        mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
+        mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
+        return mixed ^ (mixed >> 31)
+    }
+
     /// The devices that a task takes on a node that passes every other test; nil when the floors fit
     /// no choice.
-    func devices(node: Int, _ request: PlacementRequest) -> UInt64? {
+    mutating func devices(node: Int, _ request: PlacementRequest) -> UInt64? {
         if request.gpuCount == 0 { return 0 }
         guard request.isShared else {
             let devices = fleet.firstFreeDevices(node: node, count: request.gpuCount)
             return fitsPower(node, request, devices) ? devices : nil
         }
-        if let tightest = fleet.tightestDevice(node: node, request) {
-            let devices: UInt64 = 1 << UInt64(tightest)
+        if let preferred = preferredDevice(node: node, request) {
+            let devices: UInt64 = 1 << UInt64(preferred)
             if fitsPower(node, request, devices) { return devices }
         }
         guard let cheapest = fleet.cheapestDevice(node: node, request) else { return nil }
@@ -87,16 +152,23 @@ extension PlacementEngine {
         return fitsPower(node, request, devices) ? devices : nil
     }
 
+    /// The device that the policy likes best for a share.
+    private mutating func preferredDevice(node: Int, _ request: PlacementRequest) -> Int? {
+        switch scores.policy {
+        case .bestFit: return fleet.tightestDevice(node: node, request)
+        case .fragmentation: return scores.fragmentation(node, request, fleet).device
+        case .random:
+            let first = Int(fleet.firstGPU[node])
+            let count = Int(fleet.typeGPUCount[Int(fleet.nodeType[node])])
+            let fitting = (0..<count).filter {
+                fleet.gpuFreeMilli[first + $0] >= request.gpuMilli
+            }
+            return fitting.isEmpty ? nil : fitting[Int(nextRandom() % UInt64(fitting.count))]
+        }
+    }
+
     private func fitsPower(_ node: Int, _ request: PlacementRequest, _ devices: UInt64) -> Bool {
         let sum = fleet.floorSum(node: node, adding: request, on: devices)
         return fleet.fits(node: node, growth: fleet.chargeGrowth(node: node, floorSum: sum))
-    }
-
-    /// How well a task suits a node: less left over is better.
-    func score(node: Int, _ request: PlacementRequest) -> Int {
-        let gpus = Int(fleet.freeMilli[node]) - request.gpuCount * Int(request.gpuMilli)
-        let cpu = Int(fleet.freeCPU[node]) - Int(request.cpuMilli)
-        // A GPU of 8 weighs as much as 16 cores of 128.
-        return -(gpus * 16 + cpu)
     }
 }

@@ -8,14 +8,15 @@ extension PlacementEngine {
         _ spec: JobSpec, _ request: PlacementRequest, tasksThatFit: Int, _ isExplaining: Bool
     ) -> PlacementRefusal {
         var refusal = PlacementRefusal(tasksThatFit: UInt32(tasksThatFit))
+        guard isExplaining else { return refusal }
         (refusal.reasons, refusal.shortfalls) = countReasons(request)
-        if isExplaining { refusal.fitsIf = changes(spec, request, refusal) }
+        refusal.fitsIf = changes(spec, request.uncached, refusal)
         return refusal
     }
 
     // MARK: - Reasons
 
-    private func countReasons(
+    private mutating func countReasons(
         _ request: PlacementRequest
     ) -> ([PlacementReason], [PlacementShortfall]) {
         var counts: [(PlacementObstacle, Int)] = []
@@ -44,7 +45,7 @@ extension PlacementEngine {
     }
 
     /// `.power` when one more task does not fit the node's domains; notes the least that each lacks.
-    private func powerObstacle(
+    private mutating func powerObstacle(
         _ node: Int, _ request: PlacementRequest, _ missing: inout [Int64]
     ) -> PlacementObstacle? {
         guard request.gpuCount > 0, devices(node: node, request) == nil else { return nil }
@@ -143,8 +144,10 @@ extension PlacementEngine {
 
     private mutating func fitsWithoutJobs(_ request: PlacementRequest) -> Bool {
         guard !held.isEmpty else { return false }
-        let old = fleet
-        defer { fleet = old }
+        // Kept losses are those of the fleet as it is: what is learned of the empty one is dropped.
+        let (oldFleet, oldScores) = (fleet, scores)
+        defer { (fleet, scores) = (oldFleet, oldScores) }
+        scores.allChanged()
         fleet.removeAllTasks()
         return search(request).isPlaced
     }

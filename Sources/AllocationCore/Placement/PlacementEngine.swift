@@ -25,6 +25,11 @@ package struct PlacementEngine: Sendable {
     /// The names of the levels of the primary tree.
     let levels: [String]
     let tree: PlacementTree
+    var scores: PlacementScores
+    /// What the mix is learned from; nil where it was given.
+    var learned: WorkloadCount?
+    /// The state of the random policy's generator.
+    var randomState: UInt64 = 0
     var held: [JobID: HeldJob] = [:]
     /// What was changed since the first open checkpoint.
     var undo: [UndoEntry] = []
@@ -44,10 +49,21 @@ package struct PlacementEngine: Sendable {
     }
 
     /// An engine for an empty fleet, every node eligible.
-    package init(topology: Topology) {
+    ///
+    /// - Parameters:
+    ///   - topology: the fleet.
+    ///   - policy: how to choose among nodes that a task fits. It never decides whether one fits.
+    ///   - mix: the work to keep free GPUs useful for; nil starts from the typical one and learns it from
+    ///     the jobs that are held, at 64 of them, 128, 256 and so on.
+    package init(
+        topology: Topology, policy: PlacementPolicy = .fragmentation, mix: WorkloadMix? = nil
+    ) {
         self.topology = topology
         fleet = PlacementFleet(topology)
         tree = PlacementTree(topology)
+        scores = PlacementScores(policy, mix ?? .typical, topology)
+        learned = mix == nil ? WorkloadCount() : nil
+        if case .random(let seed) = policy { randomState = seed }
         var levels: [String] = []
         for domain in topology.domains where domain.tree == 0 && !levels.contains(domain.level) {
             levels.append(domain.level)
@@ -120,6 +136,7 @@ package struct PlacementEngine: Sendable {
         guard raw != old else { return }
         note(.eligibility(node: node.position, old))
         fleet.ineligibility[node.position] = raw
+        scores.nodeChanged(node.position)
     }
 
     /// Sets the least that a node is charged, above its floors and its fallback: what it may draw
@@ -130,6 +147,12 @@ package struct PlacementEngine: Sendable {
         note(.minimumCharge(node: node.position, old))
         fleet.minimumCharge[node.position] = charge.rawValue
         fleet.recharge(node.position)
+    }
+
+    /// Sets the mix of work that free GPUs are to stay useful for, and ends learning it.
+    package mutating func setMix(_ mix: WorkloadMix) {
+        learned = nil
+        scores = PlacementScores(scores.policy, mix, topology)
     }
 
     /// Sets the effective budget of a domain: limit less overhead.
@@ -197,7 +220,9 @@ package struct PlacementEngine: Sendable {
     /// What is inconsistent inside, or nil; for tests and for checks at run time.
     package func firstBrokenInvariant() -> String? { fleet.firstBrokenInvariant() }
 
-    /// True when both hold the same jobs and take the same decisions from here on.
+    /// True when both hold the same jobs in the same fleet, and so take and refuse the same ones.
+    ///
+    /// What was learned of the mix of work, which only tells good places from better ones, is left out.
     package func hasSameState(as other: PlacementEngine) -> Bool {
         fleet == other.fleet && held == other.held
     }
@@ -221,6 +246,7 @@ extension PlacementEngine {
             }
             // Nothing is refused for power before the whole gang is on: floors may also fall.
             fleet.take(request, node: task.node.position, devices: task.devices)
+            scores.nodeChanged(task.node.position)
         }
         if checkingPower, let shortfall = shortfall(after: placement, request) {
             takeBack(placement[...], request)
@@ -228,6 +254,15 @@ extension PlacementEngine {
         }
         held[job] = HeldJob(request: request, placement: placement)
         note(.held(job))
+        learn(spec)
+    }
+
+    /// Counts a job toward the mix.
+    ///
+    /// Jobs held on trial do not count: they may be taken back.
+    private mutating func learn(_ spec: JobSpec) {
+        guard openCheckpoints == 0, learned?.add(spec) == true, let learned else { return }
+        scores = PlacementScores(scores.policy, learned.mix, topology)
     }
 
     private func isInRange(_ task: TaskPlacement, _ request: PlacementRequest) -> Bool {
@@ -293,7 +328,10 @@ extension PlacementEngine {
         }
     }
 
-    private mutating func giveBack(_ job: HeldJob) { takeBack(job.placement[...], job.request) }
+    private mutating func giveBack(_ job: HeldJob) {
+        takeBack(job.placement[...], job.request)
+        for task in job.placement { scores.nodeChanged(task.node.position) }
+    }
 
     private mutating func note(_ entry: UndoEntry) {
         if openCheckpoints > 0 { undo.append(entry) }
@@ -314,10 +352,12 @@ extension PlacementEngine {
         case .released(let job, let entry):
             for task in entry.placement {
                 fleet.take(entry.request, node: task.node.position, devices: task.devices)
+                scores.nodeChanged(task.node.position)
             }
             held[job] = entry
         case .eligibility(let node, let old):
             fleet.ineligibility[node] = old
+            scores.nodeChanged(node)
         case .minimumCharge(let node, let old):
             fleet.minimumCharge[node] = old
             fleet.recharge(node)

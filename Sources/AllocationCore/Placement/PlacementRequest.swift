@@ -21,6 +21,15 @@ struct PlacementRequest: Hashable, Sendable {
     var requiredLevel: Int
     /// True when the job names a level that the topology does not have.
     var hasUnknownLevel: Bool
+    /// Where the scores of its tasks are kept, or -1.
+    var shape = -1
+
+    /// The same without kept scores: for searches in a fleet that is changed on trial.
+    var uncached: PlacementRequest {
+        var request = self
+        request.shape = -1
+        return request
+    }
 
     /// True for a share of one GPU.
     var isShared: Bool { gpuCount == 1 && gpuMilli < 1000 }

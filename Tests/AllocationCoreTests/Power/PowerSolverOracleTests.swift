@@ -12,7 +12,7 @@ struct PowerSolverOracleTests {
     /// Debug builds check fewer: they are some forty times slower.
     static let problemCount: Int = {
         #if DEBUG
-            return 600
+            return 300
         #else
             return 25_000
         #endif
