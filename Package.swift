@@ -182,7 +182,7 @@ let allTargets: [Target] = [
         "CoordinatorService",
         [
             "ControlPlane", "DecisionStoreSQLite", "FleetModel", "Configuration", "SecureTransport",
-            "CertificateAuthority", "TLSEngine", "Wire", nioCore, nioPosix,
+            "CertificateAuthority", "TLSEngine", "Wire", nioCore, nioPosix, logging,
         ]),
     tests("OperatorCLI", ["FleetModel", "Configuration", "Wire"]),
     // The shape of the repository, and whole fleets of real processes.
