@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import Devices
 internal import FleetModel
 package import Wire
 
@@ -229,7 +230,7 @@ package struct NodeAgent: Sendable {
             reportNanoseconds = Int64(welcome.reportIntervalMilliseconds) * 1_000_000
         }
         // Each node reports at its own moment of the interval, whenever its session began.
-        let offset = Int64(spreadHash(name) % UInt64(reportNanoseconds))
+        let offset = Int64(stableHash(name) % UInt64(reportNanoseconds))
         reportDue = now - (now - offset) % reportNanoseconds
         if reportDue < now { reportDue += reportNanoseconds }
         askRenewal(now, &directives)
@@ -372,11 +373,4 @@ extension TelemetryReport {
             utilizationValidity[device] = sample.utilizationPPM[device] <= 1_000_000
         }
     }
-}
-
-/// A number for a node's name that spreads nodes evenly.
-///
-/// Source: FNV-1a, 64 bits.
-func spreadHash(_ name: String) -> UInt64 {
-    name.utf8.reduce(0xCBF2_9CE4_8422_2325) { ($0 ^ UInt64($1)) &* 0x0000_0100_0000_01B3 }
 }

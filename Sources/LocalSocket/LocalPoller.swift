@@ -55,6 +55,8 @@ package final class LocalPoller {
         var input: FrameSplitter
         var output: [UInt8] = []
         var outputStart = 0
+        /// A frame did not fit into the bound: the stream has a hole and must end.
+        var hasOverflowed = false
 
         init(id: ConnectionID, descriptor: consuming SocketDescriptor, frameLimit: Int) {
             self.id = id
@@ -104,12 +106,16 @@ package final class LocalPoller {
 
     /// Queues one frame; it leaves at the latest in the next ``wait(timeoutNanoseconds:into:)``.
     ///
-    /// - Returns: false when the connection is gone or its peer has stopped reading; the latter is
-    ///   closed by the next wait, which reports it.
+    /// - Returns: false when the connection is gone, or when more would wait for its peer than the
+    ///   bound allows: the next wait ends it and reports it, for frames are never left out.
     @discardableResult
     package func send(_ payload: [UInt8], to id: ConnectionID) -> Bool {
         guard let connection = connection(id) else { return false }
-        guard connection.queuedByteCount <= limits.outputByteCount else { return false }
+        let byteCount = connection.queuedByteCount + FrameHeader.byteCount + payload.count
+        guard byteCount <= limits.outputByteCount else {
+            connection.hasOverflowed = true
+            return false
+        }
         FrameHeader.append(length: payload.count, to: &connection.output)
         connection.output.append(contentsOf: payload)
         return true
@@ -222,8 +228,13 @@ package final class LocalPoller {
     }
 
     private func flush(into events: inout [LocalEvent]) {
-        for connection in connections where connection.queuedByteCount > 0 {
-            write(connection, into: &events)
+        for connection in connections {
+            if connection.hasOverflowed {
+                let queued = connection.queuedByteCount
+                end(connection, .peerTooSlow(queuedByteCount: queued), into: &events)
+            } else if connection.queuedByteCount > 0 {
+                write(connection, into: &events)
+            }
         }
     }
 
@@ -244,11 +255,6 @@ package final class LocalPoller {
             if code != EAGAIN {
                 end(connection, .system(operation: "send", errno: code), into: &events)
                 return
-            }
-            if connection.queuedByteCount > limits.outputByteCount {
-                end(
-                    connection, .peerTooSlow(queuedByteCount: connection.queuedByteCount),
-                    into: &events)
             }
             return
         }

@@ -14,7 +14,7 @@ func mixed(_ value: UInt64) -> UInt64 {
 /// A number for a text, the same in every process and on every machine.
 ///
 /// Source: FNV-1a, 64 bits, then ``mixed(_:)``.
-func stableHash(_ text: String) -> UInt64 {
+package func stableHash(_ text: String) -> UInt64 {
     var hash: UInt64 = 0xCBF2_9CE4_8422_2325
     for byte in text.utf8 { hash = (hash ^ UInt64(byte)) &* 0x0000_0100_0000_01B3 }
     return mixed(hash)

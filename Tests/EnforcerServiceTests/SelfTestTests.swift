@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Goal: class S is proven by what was measured, and by nothing else. Method: the self-test beside a
+// core on a manual clock; the "kill" is a restart of the core by the test.
+
+import Devices
+import FleetModel
+import Testing
+import Wire
+
+@testable import EnforcerService
+
+@Suite("Self-test of class S")
+struct SelfTestTests {
+    /// Turns core and test until the test asks for more than patience.
+    private func run(_ test: inout SelfTest, _ harness: EnforcerHarness) throws -> SelfTest.Outcome
+    {
+        for _ in 0..<100_000 {
+            harness.run(millisecond)
+            let outcome = test.advance(harness.core)
+            if outcome != .running { return outcome }
+        }
+        Issue.record("the self-test does not come to an end")
+        return .done
+    }
+
+    private func marker(_ outcome: SelfTest.Outcome) throws -> SelfTest.Marker {
+        guard case .die(let measured, let start) = outcome else {
+            Issue.record("expected the kill, got \(outcome)")
+            return SelfTest.Marker(
+                start: ClockReading(rawNanoseconds: 0, bootNanoseconds: 0), expiryNanoseconds: [:])
+        }
+        return SelfTest.Marker(start: start, expiryNanoseconds: measured)
+    }
+
+    /// The first life of an enforcer up to its kill.
+    private func killed(_ harness: EnforcerHarness) throws -> SelfTest.Marker {
+        var test = SelfTest(limitNanoseconds: 2 * second, marker: nil)
+        return try marker(try run(&test, harness))
+    }
+
+    @Test("Two measurements within σ prove every node, and no cap ever passes the fallback")
+    func passes() throws {
+        let harness = try EnforcerHarness(pairFleet(enforcementClass: .supervised))
+        harness.run(200 * millisecond)
+        var highest: UInt32 = 0
+        harness.hardware.afterCommand = { _ in
+            highest = max(highest, (try? harness.enforcedWatts()) ?? 9999)
+        }
+        let marker = try killed(harness)
+        #expect(marker.expiryNanoseconds.keys.sorted() == ["n1", "n2"])
+        #expect(marker.expiryNanoseconds.values.allSatisfy { (0...100 * millisecond).contains($0) })
+        let set = try harness.hardware.fleet.caps(node: "n1", at: harness.hardware.now)
+        #expect(set.requestedMilliwatts == [300_000, 300_000], "killed below the fallback")
+
+        harness.clock.advance(400 * millisecond)
+        try harness.restart()
+        let found = try #require(
+            SelfTest.Marker(marker.encoded(), now: harness.clock.reading))
+        #expect(found == marker)
+        var second = SelfTest(limitNanoseconds: 2_000_000_000, marker: found)
+        #expect(try run(&second, harness) == .done)
+        #expect(highest <= 800)
+        let proof = try #require(harness.records.proofs["n1"])
+        #expect((100 * millisecond...500 * millisecond).contains(proof), "\(proof) ns")
+        #expect(try harness.renewal().provenEnforcerNanoseconds == proof)
+    }
+
+    @Test("A restart that takes longer than σ proves nothing")
+    func tooSlow() throws {
+        let harness = try EnforcerHarness(pairFleet(enforcementClass: .supervised))
+        harness.run(200 * millisecond)
+        let marker = try killed(harness)
+        harness.clock.advance(3 * second)
+        try harness.restart()
+        var test = SelfTest(limitNanoseconds: 2 * second, marker: marker)
+        #expect(try run(&test, harness) == .done)
+        #expect(harness.records.proofs.isEmpty)
+        #expect(try harness.renewal().provenEnforcerNanoseconds == nil)
+    }
+
+    @Test("Nodes that are not declared class S, or are proven already, are not tested")
+    func nothingToTest() throws {
+        let harness = try EnforcerHarness()
+        harness.run(200 * millisecond)
+        var test = SelfTest(limitNanoseconds: 2 * second, marker: nil)
+        #expect(try run(&test, harness) == .done)
+        let proven = try EnforcerHarness(pairFleet(enforcementClass: .supervised))
+        proven.records.proofs = ["n1": 5, "n2": 5]
+        proven.run(200 * millisecond)
+        var second = SelfTest(limitNanoseconds: 2_000_000_000, marker: nil)
+        #expect(try run(&second, proven) == .done)
+    }
+
+    @Test("Markers of another boot, or older than a minute, or damaged, are not used")
+    func oldMarkers() throws {
+        let start = ClockReading(rawNanoseconds: 100 * second, bootNanoseconds: 100 * second)
+        let bytes = SelfTest.Marker(start: start, expiryNanoseconds: ["n1": 5]).encoded()
+        #expect(SelfTest.Marker(bytes, now: start.advanced(by: second)) != nil)
+        #expect(SelfTest.Marker(bytes, now: start.advanced(by: 61 * second)) == nil)
+        #expect(SelfTest.Marker(bytes, now: start.advanced(by: -second)) == nil)
+        #expect(SelfTest.Marker(Array("nonsense".utf8), now: start) == nil)
+        #expect(SelfTest.Marker(bytes + Array("n2 x\n".utf8), now: start) == nil)
+    }
+}
