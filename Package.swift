@@ -163,7 +163,7 @@ let allTargets: [Target] = [
         ]),
     tests("CertificateAuthority", ["TLSEngine", x509]),
     tests("DecisionStore", ["DecisionStoreSQLite", "FleetModel", grdb]),
-    tests("Configuration", ["FleetModel"]),
+    tests("Configuration", ["AllocationCore", "FleetModel"]),
     tests("LocalSocket", ["Wire"]),
     tests("Devices", ["FleetModel", "LocalSocket", "Wire"]),
     tests(
