@@ -35,6 +35,8 @@ enum SQLiteSchema {
         var configuration = Configuration()
         configuration.label = "busbar.store"
         configuration.busyMode = .immediateError
+        // After an I/O error a rollback may fail as well; that must end the store, not the process.
+        configuration.allowsUnsafeTransactions = true
         configuration.prepareDatabase { database in
             try database.execute(sql: "PRAGMA locking_mode = EXCLUSIVE")
             try database.execute(sql: "PRAGMA trusted_schema = OFF")
