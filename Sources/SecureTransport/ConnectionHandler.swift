@@ -24,6 +24,7 @@ final class ConnectionHandler: ChannelInboundHandler {
     private var remoteAddress = "unknown"
     private var lastFrame = NIODeadline.uptimeNanoseconds(0)
     private var silence: Scheduled<Void>?
+    private var expiry: Scheduled<Void>?
     private var stall: Scheduled<Void>?
     private var hasUnannouncedFrames = false
     private var isFinished = false
@@ -62,6 +63,12 @@ final class ConnectionHandler: ChannelInboundHandler {
         connection.batch.value.isReceiving = true
         receiver = makeReceiver(connection)
         opened.succeed(connection)
+        // A certificate counts for as long as it says, also in a connection that began before.
+        expiry = context.eventLoop.assumeIsolated().scheduleTask(
+            in: .seconds(max(0, established.peerSecondsToExpiry) + 1)
+        ) {
+            self.cut(.tls(.certificate(.expired)), context)
+        }
         if let time = limits.silence[established.applicationProtocol] {
             watchSilence(time, context)
         }
@@ -140,6 +147,7 @@ final class ConnectionHandler: ChannelInboundHandler {
 
     /// Completes everything, once.
     func finish() {
+        expiry?.cancel()
         silence?.cancel()
         stall?.cancel()
         let reason = reason ?? .lost("the socket was closed")

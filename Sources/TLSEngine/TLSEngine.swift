@@ -155,11 +155,10 @@ package final class TLSEngine {
         }
         if state == .handshaking { shakeHands() }
         var written = 0
-        while state == .open {
-            let count = decrypt(
+        // Asking once more than there are bytes would cost as much as a small record.
+        while state == .open, wire.pointee.inboundCount > 0 {
+            written += decrypt(
                 into: UnsafeMutableRawBufferPointer(rebasing: plaintext[written...]))
-            if count == 0 { break }
-            written += count
         }
         return written
     }

@@ -217,6 +217,19 @@ import Testing
         await site.listener.close()
     }
 
+    @Test("A connection does not outlive the peer's certificate")
+    func expiryWhileConnected() async throws {
+        let site = try await Site()
+        let short = try TLSContext(
+            try site.fleet.credentials(
+                .agentA1, validity: Validity(start: now - 10, end: wallClock() + 2)))
+        let (connection, _) = try await site.dialer(short).connect(to: site.endpoint)
+        #expect(await connection.end() == .closedByPeer)
+        try await site.expectWarnings(["certificate has expired"])
+        #expect(site.lines.warnings[0].message == "connection cut")
+        await site.listener.close()
+    }
+
     @Test("A peer that never reads is cut, by time or by the bytes that wait")
     func neverReads() async throws {
         final class Flood: FrameReceiver {

@@ -4,12 +4,15 @@ package import CertificateAuthority
 internal import Glibc
 package import TLSEngine
 
-/// The wall clock; certificates of tests refer to it, for OpenSSL asks the system's clock.
-package let now: Int64 = {
+/// The wall clock, in seconds since 1970.
+package func wallClock() -> Int64 {
     var time = timespec()
     clock_gettime(CLOCK_REALTIME, &time)
     return Int64(time.tv_sec)
-}()
+}
+
+/// When the tests began; their certificates refer to it, for OpenSSL asks the system's clock.
+package let now = wallClock()
 
 /// Makes credentials for tests.
 package struct TestFleet: Sendable {
