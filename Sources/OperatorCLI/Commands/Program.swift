@@ -75,7 +75,7 @@ struct Busbar: AsyncParsableCommand {
             GetCommand.self, DescribeCommand.self,
             SubmitCommand.self,
             CancelCommand.self, WhyCommand.self, ValidateCommand.self, TopologyCommand.self,
-            HardwareCommand.self,
+            HardwareCommand.self, BenchCommand.self,
             VersionCommand.self,
         ])
 }
