@@ -19,7 +19,8 @@ extension JobSpec {
         }
         if let problem = task.problem() { return problem }
         if let floor, floor <= .zero || floor > Topology.maximumGPUCap {
-            return "the job's floor is \(floor), not above 0 W and at most \(Topology.maximumGPUCap)"
+            let most = Topology.maximumGPUCap
+            return "the job's floor is \(floor), not above 0 W and at most \(most)"
         }
         if let durationNanoseconds, durationNanoseconds <= 0 {
             return "the job's duration is not above zero"

@@ -13,7 +13,7 @@ struct ImportRulesTests {
         "Simulation": ["AllocationCore", "ControlPlane", "FleetModel"],
         "MetricsText": [],
         "Wire": ["CBusbarProto", "CProtobufC", "FleetModel"],
-        "TLSEngine": ["COpenSSL"],
+        "TLSEngine": ["COpenSSL", "FleetModel"],
         "SecureTransport": ["Logging", "NIOCore", "NIOPosix", "TLSEngine"],
         "CertificateAuthority": ["Crypto", "SwiftASN1", "TLSEngine", "X509"],
         "DecisionStore": ["FleetModel"],
@@ -41,7 +41,7 @@ struct ImportRulesTests {
         "busbar": ["OperatorCLI"],
         "busbar-agent": ["AgentService", "ArgumentParser"],
         "busbar-enforcer": ["ArgumentParser", "EnforcerService"],
-        "busbar-coordinator": ["ArgumentParser", "CoordinatorService"],
+        "busbar-coordinator": ["ArgumentParser", "CoordinatorService", "SecureTransport"],
     ]
 
     /// The system modules: free for shells and adapters, closed to pure targets.

@@ -10,7 +10,8 @@ struct TidyTests {
         let files = try Repository.swiftFiles()
         #expect(files.count > 50)
         let rules = [
-            Tidy.licence, Tidy.fileLength, Tidy.functionLength, Tidy.bannedWords, Tidy.proofs,
+            Tidy.licence, Tidy.fileLength, Tidy.functionLength, Tidy.bannedWords, Tidy.pauses,
+            Tidy.proofs,
         ]
         let findings = files.flatMap { file in rules.flatMap { $0(file) } }
         #expect(findings.isEmpty, "\(findings.joined(separator: "\n"))")
@@ -29,6 +30,10 @@ struct TidyTests {
         let long = file("Sources/Wire/A.swift", ["    func f() {"] + body + ["    }"])
         #expect(Tidy.functionLength(long).count == 1)
         #expect(Tidy.licence(long).count == 1)
+        let short = file("Sources/Wire/A.swift", ["    func f() { work() }"] + body + ["    }"])
+        #expect(Tidy.functionLength(short).isEmpty)
+        let sleepy = file("Tests/WireTests/A.swift", ["try await Task.sleep(for: .seconds(1))"])
+        #expect(Tidy.pauses(sleepy).count == 1)
         let huge = file("Sources/Wire/A.swift", Array(repeating: "", count: 801))
         #expect(Tidy.fileLength(huge).count == 1)
         let clock = file("Sources/ControlPlane/A.swift", ["let now = ContinuousClock().now"])

@@ -188,6 +188,7 @@ import Testing
         for byte in bytes where !frame.isEnded {
             inFrame.send([byte])
             frame.write(inFrame.takeBytes())
+            // The slowness is what is under test.
             try await Task.sleep(for: .milliseconds(10))
         }
         #expect(frame.isEnded)
@@ -201,6 +202,7 @@ import Testing
     private func dribble(_ bytes: [UInt8], into socket: PlainSocket) async throws {
         for byte in bytes where !socket.isEnded {
             socket.write([byte])
+            // The slowness is what is under test.
             try await Task.sleep(for: .milliseconds(10))
         }
         #expect(socket.isEnded, "the dribbling was taken to its end")
