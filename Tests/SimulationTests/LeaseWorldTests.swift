@@ -3,8 +3,12 @@
 // Goal: the lease protocol keeps its promise in every history that the seeded world makes, and each
 // of its rules is needed. Method: the production state machines run in virtual time; a rule at a time
 // is broken, and the world must find the damage within a stated number of seeds.
+//
+// BUSBAR_SIM_SEEDS=200 swift test -c release -Xswiftc -enable-testing --filter 'Lease world'
+// runs that many seeds of every setting instead of six.
 
 import ControlPlane
+import Glibc
 import Simulation
 import Testing
 
@@ -44,10 +48,16 @@ struct Setting: Sendable, CustomTestStringConvertible {
     ]
 }
 
+/// How many seeds of every setting are run.
+private let seedCount: UInt64 = {
+    guard let text = getenv("BUSBAR_SIM_SEEDS") else { return 6 }
+    return max(1, UInt64(String(cString: text)) ?? 6)
+}()
+
 @Suite struct `Lease world` {
     @Test(arguments: Setting.all)
     func `All rules together break nothing`(setting: Setting) {
-        for seed in 1...10 as ClosedRange<UInt64> {
+        for seed in 1...seedCount {
             var world = LeaseWorld(setting.scenario, seed: seed)
             let report = world.run()
             #expect(report.violations.isEmpty, "\(setting.name), seed \(seed)")
