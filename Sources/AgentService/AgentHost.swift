@@ -36,6 +36,8 @@ final class AgentHost: @unchecked Sendable, EnforcerLinkDelegate {
     private var isSampling = false
     private var isStopped = false
     private var lastBeat = NIODeadline.now()
+    private var lastEndLogged: NIODeadline?
+    private var unloggedEnds = 0
     private let ready: EventLoopPromise<Void>
 
     /// Agents that have not begun.
@@ -174,8 +176,19 @@ final class AgentHost: @unchecked Sendable, EnforcerLinkDelegate {
     }
 
     /// Says in the log how a session ended or failed to begin.
+    ///
+    /// One line in five seconds, with the number of those left out: when a coordinator goes away,
+    /// every hosted node loses its session and dials again and again.
     func sessionEnded(node: String, _ reason: CloseReason) {
-        logger.info("node \(node): no session: \(reason)")
+        let now = NIODeadline.now()
+        guard lastEndLogged.map({ now - $0 >= .seconds(5) }) ?? true else {
+            unloggedEnds += 1
+            return
+        }
+        let others = unloggedEnds > 0 ? "; \(unloggedEnds) more before" : ""
+        logger.info("node \(node): no session: \(reason)\(others)")
+        lastEndLogged = now
+        unloggedEnds = 0
     }
 
     fileprivate func received(_ message: AgentMessage, position: Int) {

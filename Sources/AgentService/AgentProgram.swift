@@ -57,9 +57,13 @@ package struct AgentStartError: Error, CustomStringConvertible {
 }
 
 /// The agent as a process: one event loop, a thread for the devices, a session for each node.
-package enum AgentProgram {
+package final class AgentProgram: Sendable {
     /// The version that agents tell coordinators.
     package static let version = "0.2.0"
+
+    private let host: AgentHost
+    private let group: MultiThreadedEventLoopGroup
+    private let life: Task<Void, Never>
 
     /// Serves until SIGTERM or SIGINT.
     ///
@@ -67,30 +71,53 @@ package enum AgentProgram {
     /// - Throws: ``AgentStartError``.
     package static func run(_ options: AgentOptions) throws(AgentStartError) {
         let signals = TerminationSignals()
+        let program = try AgentProgram(options)
+        signals.wait()
+        program.stop()
+    }
+
+    /// Begins; returns at once.
+    ///
+    /// - Parameter options: the command line.
+    /// - Throws: ``AgentStartError`` when the plan or a certificate cannot be used.
+    package init(_ options: AgentOptions) throws(AgentStartError) {
         let topology: Topology
         do throws(PlanFileError) {
             topology = try FleetPlan.read(path: options.plan).topology
         } catch {
             throw AgentStartError(description: "\(error)")
         }
-        let dialed = try topology.hosted(options.hosting).map { node throws(AgentStartError) in
-            try dialer(node: node, topology, options)
+        let nodes = try topology.hosted(options.hosting).map { node throws(AgentStartError) in
+            try AgentProgram.identified(node, topology, options)
         }
-        let endpoints = try endpoints(options.coordinators)
+        let endpoints = try AgentProgram.endpoints(options.coordinators)
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         let host = AgentHost(
-            agents: dialed.map { node, _ in
+            agents: nodes.map { node, _ in
                 NodeAgent(
-                    name: node.name, softwareVersion: version,
+                    name: node.name, softwareVersion: AgentProgram.version,
                     reportNanoseconds: options.reportIntervalMilliseconds * 1_000_000,
                     holdNanoseconds: topology.lease.holdNanoseconds)
             },
             shareInterval: .milliseconds(options.shareIntervalMilliseconds),
             devices: SimulatedDevices(path: options.hardware), loop: group.next())
-        let life = Task { await live(host, dialed, options.enforcer, endpoints, group) }
-        signals.wait()
+        self.group = group
+        self.host = host
+        life = Task { await AgentProgram.live(host, nodes, options.enforcer, endpoints, group) }
+    }
+
+    /// Says goodbye on every session and ends; returns when all is closed.
+    package func stop() {
         life.cancel()
-        stop(host, group)
+        let stopped: EventLoopFuture<Void> = host.loop.submit { self.host.stop() }
+        do {
+            try stopped.wait()
+            // A moment for the goodbyes to leave.
+            try host.loop.scheduleTask(in: .milliseconds(50)) {}.futureResult.wait()
+            try group.syncShutdownGracefully()
+        } catch {
+            // The loop is gone already; so is all that it held.
+        }
     }
 
     /// Begins, and keeps a session for every node until the task is cancelled.
@@ -126,8 +153,8 @@ package enum AgentProgram {
         }
     }
 
-    private static func dialer(
-        node: Node, _ topology: Topology, _ options: AgentOptions
+    private static func identified(
+        _ node: Node, _ topology: Topology, _ options: AgentOptions
     ) throws(AgentStartError) -> (node: Node, context: TLSContext) {
         let context: TLSContext
         do throws(TLSConfigurationError) {
@@ -153,18 +180,6 @@ package enum AgentProgram {
             throw AgentStartError(description: "'\(text)' is not HOST:PORT, several with commas")
         }
         return endpoints
-    }
-
-    private static func stop(_ host: AgentHost, _ group: MultiThreadedEventLoopGroup) {
-        let stopped: EventLoopFuture<Void> = host.loop.submit { host.stop() }
-        do {
-            try stopped.wait()
-            // A moment for the goodbyes to leave.
-            try host.loop.scheduleTask(in: .milliseconds(50)) {}.futureResult.wait()
-            try group.syncShutdownGracefully()
-        } catch {
-            // The loop is gone already; so is all that it held.
-        }
     }
 }
 

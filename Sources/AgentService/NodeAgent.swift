@@ -289,7 +289,6 @@ package struct NodeAgent: Sendable {
             }
         case .status(let fresh): take(fresh, now, &directives)
         case .refusal(let reason):
-            shareSent = nil
             directives.append(.log("the enforcer refused: \(reason)"))
         case .renewalRequest, .grantDelivery, .shareRequest, .unknown: break
         }

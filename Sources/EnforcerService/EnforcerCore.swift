@@ -167,10 +167,18 @@ package final class EnforcerCore {
         }
     }
 
+    /// Passes the agent's wish on.
+    ///
+    /// A wish that comes too early or too late needs no answer: the status that follows the change
+    /// under way tells the agent all it needs for the next one.
     private func share(_ caps: [UInt32], _ position: Int) {
         let wishes = caps.map { Milliwatts(Int64($0)) }
         let outcome = nodes[position].holder?.sharesRequested(wishes, now: clock.read())
-        guard let outcome, outcome != .accepted, let agent = nodes[position].agent else { return }
+        switch outcome {
+        case .accepted, .busy, .noLease, nil: return
+        case .wrongCount, .outOfRange, .aboveCap: break
+        }
+        guard let outcome, let agent = nodes[position].agent else { return }
         refuse("shares refused: \(outcome)", node: nodes[position].name, to: agent)
     }
 

@@ -75,9 +75,23 @@ package final class EnforcerProgram {
     /// - Throws: ``EnforcerStartError``.
     package static func run(_ options: EnforcerOptions) throws(EnforcerStartError) {
         let signals = TerminationSignals()
+        try serve(options) { signals.take() }
+    }
+
+    /// Serves on the calling thread until `isOver` says so; it is asked several times a second.
+    ///
+    /// - Parameters:
+    ///   - options: the command line.
+    ///   - isOver: true to end.
+    /// - Throws: ``EnforcerStartError``.
+    package static func serve(
+        _ options: EnforcerOptions, until isOver: () -> Bool
+    ) throws(EnforcerStartError) {
         let program = try EnforcerProgram(options)
         do throws(LocalSocketError) {
-            if try program.start(signals) { program.serve(signals) }
+            if try program.start(isOver) {
+                while !isOver() { program.turn() }
+            }
         } catch {
             throw EnforcerStartError(description: "\(error)")
         }
@@ -126,17 +140,17 @@ package final class EnforcerProgram {
 
     /// Brings every node to its fallback or its old lease, tests class S, and opens the socket.
     ///
-    /// - Returns: false when a signal came first.
-    private func start(_ signals: TerminationSignals) throws(LocalSocketError) -> Bool {
+    /// - Returns: false when the end came first.
+    private func start(_ isOver: () -> Bool) throws(LocalSocketError) -> Bool {
         while !core.hasDevices {
-            if signals.take() { return false }
+            if isOver() { return false }
             turn()
         }
         var test = SelfTest(limitNanoseconds: limitNanoseconds, marker: takeMarker())
         // Without a supervisor nobody would restart a killed enforcer, so nothing is proven.
         let isSupervised = getenv("NOTIFY_SOCKET") != nil
         testing: while isSupervised {
-            if signals.take() { return false }
+            if isOver() { return false }
             turn()
             switch test.advance(core) {
             case .running: continue
@@ -147,10 +161,6 @@ package final class EnforcerProgram {
         try poller.listen(path: options.socket)
         notifier.ready()
         return true
-    }
-
-    private func serve(_ signals: TerminationSignals) {
-        while !signals.take() { turn() }
     }
 
     /// One turn: what is due, what is to be sent, what comes in.

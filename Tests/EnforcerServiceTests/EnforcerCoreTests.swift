@@ -201,7 +201,8 @@ struct EnforcerShareTests {
         let harness = try EnforcerHarness()
         harness.run(200 * millisecond)
         harness.send(.shareRequest(capMilliwatts: [500_000, 300_000]))
-        #expect(harness.take("n1").contains(.refusal("shares refused: noLease")))
+        harness.run(100 * millisecond)
+        #expect(try harness.hardware.enforced("n1") == [400_000, 400_000], "there is no lease")
         try harness.lease(watts: 1000, sequence: 1)
         _ = harness.take("n1")
         let wrong: [([UInt32], String)] = [

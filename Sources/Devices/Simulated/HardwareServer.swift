@@ -21,13 +21,25 @@ package enum HardwareServer {
     /// - Throws: ``StartError`` when the plan cannot be read or the socket cannot be had.
     package static func run(planPath: String, socketPath: String) throws(StartError) {
         let signals = TerminationSignals()
-        let plan: FleetPlan
-        do {
-            plan = try FleetPlan.read(path: planPath)
+        try serve(planPath: planPath, socketPath: socketPath) { signals.take() }
+    }
+
+    /// Serves on the calling thread until `isOver` says so; it is asked several times a second.
+    ///
+    /// - Parameters:
+    ///   - planPath: a file with the compiled plan of the fleet.
+    ///   - socketPath: where to listen.
+    ///   - isOver: true to end.
+    /// - Throws: ``StartError`` when the plan cannot be read or the socket cannot be had.
+    package static func serve(
+        planPath: String, socketPath: String, until isOver: () -> Bool
+    ) throws(StartError) {
+        let hardware: HardwareSession
+        do throws(PlanFileError) {
+            hardware = HardwareSession(topology: try FleetPlan.read(path: planPath).topology)
         } catch {
             throw StartError(description: "\(error)")
         }
-        let hardware = HardwareSession(topology: plan.topology)
         do throws(LocalSocketError) {
             try hardware.poller.listen(path: socketPath)
         } catch {
@@ -36,7 +48,7 @@ package enum HardwareServer {
         let notifier = ServiceNotifier()
         notifier.ready()
         var lastBeat = monotonicNanoseconds()
-        while !signals.take() {
+        while !isOver() {
             hardware.turn(timeoutNanoseconds: 200_000_000)
             let now = monotonicNanoseconds()
             if now - lastBeat >= 1_000_000_000 {
