@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+package import Logging
 package import NIOCore
 internal import NIOPosix
 internal import Synchronization
@@ -12,24 +13,28 @@ package struct SecureDialer: Sendable {
     private let policy: PeerPolicy
     private let limits: TransportLimits
     private let group: any EventLoopGroup
+    private let watch: CredentialsWatch
 
     /// Makes a dialer.
     ///
     /// - Parameters:
-    ///   - context: the credentials; reloaded ones count from the next connection on.
+    ///   - context: the credentials; files that have changed are read before a connection is made.
     ///   - spoken: what to speak.
     ///   - policy: who the other side must be, say ``PeerPolicy/coordinator(of:)``.
     ///   - limits: how long the other side may take.
     ///   - group: the event loops for connections.
+    ///   - logger: where it says that credentials were replaced, or could not be.
     package init(
         context: TLSContext, speaking spoken: ApplicationProtocol, policy: PeerPolicy,
-        limits: TransportLimits = TransportLimits(), group: any EventLoopGroup
+        limits: TransportLimits = TransportLimits(), group: any EventLoopGroup,
+        logger: Logger = Logger(label: "busbar.transport")
     ) {
         self.context = context
         self.spoken = spoken
         self.policy = policy
         self.limits = limits
         self.group = group
+        watch = CredentialsWatch(context, every: .zero, logger: logger)
     }
 
     /// Makes one attempt.
@@ -47,6 +52,7 @@ package struct SecureDialer: Sendable {
         makeReceiver: @escaping @Sendable (SecureConnection) -> any FrameReceiver
     ) async throws(CloseReason) -> SecureConnection {
         let (context, spoken, policy, limits) = (context, spoken, policy, limits)
+        watch.connectionBegins()
         let attempts = Attempts()
         let bootstrap = ClientBootstrap(group: group)
             .connectTimeout(limits.handshake)

@@ -26,6 +26,8 @@ package final class SecureListener: Sendable {
         package var maximumConnectionCount = 32_768
         /// The most connections that are not verified yet.
         package var maximumHandshakeCount = 4_096
+        /// The time between two looks for new credentials.
+        package var credentialsPause = TimeAmount.seconds(5)
 
         /// Sets up a listener.
         ///
@@ -54,7 +56,7 @@ package final class SecureListener: Sendable {
     ///
     /// - Parameters:
     ///   - configuration: where, what and for whom.
-    ///   - context: the credentials; reloaded ones count from the next connection on.
+    ///   - context: the credentials; files that have changed are read when a connection is made.
     ///   - group: the event loops for connections.
     ///   - logger: where the lines about refused and cut connections go.
     ///   - makeReceiver: makes what takes in the frames of one connection; called on its loop.
@@ -68,6 +70,8 @@ package final class SecureListener: Sendable {
         let doorkeeper = Doorkeeper(
             maximumHandshakeCount: configuration.maximumHandshakeCount,
             maximumConnectionCount: configuration.maximumConnectionCount)
+        let watch = CredentialsWatch(
+            context, every: configuration.credentialsPause, logger: logger)
         let bootstrap = ServerBootstrap(group: group)
             .serverChannelOption(.backlog, value: 4096)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
@@ -76,6 +80,7 @@ package final class SecureListener: Sendable {
             .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
+                    watch.connectionBegins()
                     let engine = try TLSEngine(
                         context: context, side: .server(configuration.protocols),
                         policy: configuration.policy)

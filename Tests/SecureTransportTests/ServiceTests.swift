@@ -3,6 +3,8 @@
 // Goal: frames travel both ways between verified peers, whatever their number and size.
 // Method: a real listener and dialers on the loopback.
 
+import CertificateAuthority
+import Foundation
 import NIOCore
 import NIOPosix
 import SecureTransport
@@ -145,13 +147,14 @@ import Testing
     @Test("A port where nobody listens, and a name that nobody has, are said to be so")
     func nobody() async throws {
         let site = try await Site()
-        await site.listener.close()
+        // Port 1 is of a service that nobody runs, and no test's listener gets it by chance.
         await #expect(throws: CloseReason.lost("Connection refused")) {
-            try await site.dialer().connect(to: site.endpoint)
+            try await site.dialer().connect(to: Endpoint(host: "127.0.0.1", port: 1))
         }
         await #expect(throws: CloseReason.lost("the host's name is not known")) {
             try await site.dialer().connect(to: Endpoint(host: "no-such-host.invalid", port: 1))
         }
+        await site.listener.close()
     }
 
     @Test("A host with several addresses is connected to on the one that answers")
@@ -164,6 +167,65 @@ import Testing
         #expect(await connection.end() == .closedHere)
         await site.listener.close()
         #expect(site.lines.warnings.isEmpty)
+    }
+
+    @Test("New credentials are used from the next connection on, at both ends")
+    func replacedCredentials() async throws {
+        let directory = NSTemporaryDirectory() + "busbar-" + UUID().uuidString
+        defer { try? FileManager.default.removeItem(atPath: directory) }
+        let fleet = try TestFleet()
+        func issue(_ name: String, _ role: SpiffeIdentity.Role, days: Int) throws {
+            try fleet.authority.issue(
+                SpiffeIdentity(fleet: "f", role: role), validity: .days(days, from: now),
+                certificatePath: "\(directory)/\(name).pem",
+                keyPath: "\(directory)/\(name).key")
+            try fleet.authority.certificatePEM.write(
+                toFile: "\(directory)/ca.pem", atomically: true, encoding: .utf8)
+        }
+        func context(_ name: String) throws -> TLSContext {
+            try TLSContext(
+                files: TLSCredentials.Files(
+                    certificate: "\(directory)/\(name).pem", key: "\(directory)/\(name).key",
+                    authority: "\(directory)/ca.pem"))
+        }
+        try issue("server", .coordinatorA, days: 2)
+        try issue("client", .agentA1, days: 2)
+        let validities = Mutex<[Int64]>([])
+        var configuration = SecureListener.Configuration(
+            endpoint: Endpoint(host: "127.0.0.1", port: 0), protocols: [.agent])
+        configuration.credentialsPause = .zero
+        let lines = LogLines()
+        let listener = try await SecureListener.open(
+            configuration, context: try context("server"),
+            group: NIOSingletons.posixEventLoopGroup, logger: lines.logger
+        ) { connection in
+            validities.withLock { $0.append(connection.peerSecondsToExpiry) }
+            return Echo(connection)
+        }
+        let dialer = SecureDialer(
+            context: try context("client"), speaking: .agent, policy: .coordinator(of: "a"),
+            group: NIOSingletons.posixEventLoopGroup, logger: lines.logger)
+        func days() async throws -> (server: Int64, client: Int64) {
+            let (connection, _) = try await dialer.connect(
+                to: Endpoint(host: "127.0.0.1", port: listener.port))
+            connection.send([1])
+            try await eventually { validities.withLock { !$0.isEmpty } }
+            connection.close()
+            _ = await connection.end()
+            let client = validities.withLock { $0.removeLast() }
+            return ((connection.peerSecondsToExpiry + 3600) / 86_400, (client + 3600) / 86_400)
+        }
+        #expect(try await days() == (2, 2))
+        try issue("server", .coordinatorA, days: 9)
+        try issue("client", .agentA1, days: 7)
+        #expect(try await days() == (9, 7))
+        // What cannot be used changes nothing, and is said.
+        try "rubbish".write(
+            toFile: "\(directory)/client.pem", atomically: true, encoding: .utf8)
+        #expect(try await days() == (9, 7))
+        #expect(
+            lines.warnings.map(\.reason) == ["the certificate file holds no certificate"])
+        await listener.close()
     }
 
     @Test("A dialer that keeps connected comes back after every end, until it is cancelled")

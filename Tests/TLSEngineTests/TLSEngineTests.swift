@@ -3,6 +3,7 @@
 // Goal: two engines find each other, or refuse each other for the right reason.
 // Method: a client and a server in memory, without a socket.
 
+import Foundation
 import TLSEngine
 import TLSTestSupport
 import Testing
@@ -164,4 +165,41 @@ import Testing
             #expect(acceptor.state != .open)
         }
     }
+}
+
+@Suite struct FootprintTests {
+    @Test("An idle connection holds little memory at its server's end")
+    func idle() async {
+        // In a process of its own, for the heap belongs to all tests of a process.
+        await #expect(processExitsWith: .success) {
+            let count = 500
+            let fleet = try TestFleet()
+            let server = try TLSContext(try fleet.credentials(.coordinatorA))
+            let client = try TLSContext(try fleet.credentials(.agentA1))
+            var servers: [TLSEngine] = []
+            let before = residentByteCount()
+            for _ in 0..<count {
+                var pair = Pair(
+                    client: try TLSEngine(
+                        context: client, side: .client(.agent), policy: .coordinator(of: "a")),
+                    server: try TLSEngine(
+                        context: server, side: .server([.agent]), policy: .roleOfProtocol))
+                pair.exchange()
+                pair.client.send([UInt8](repeating: 1, count: 10_000))
+                pair.exchange()
+                try #require(pair.server.state == .open)
+                servers.append(pair.server)
+            }
+            let each = (residentByteCount() - before) / count
+            #expect(each > 1_000 && each < 48_000, "\(each) bytes for each idle connection")
+            #expect(servers.count == count)
+        }
+    }
+}
+
+/// The memory of this process, in bytes.
+private func residentByteCount() -> Int {
+    let fields = (try? String(contentsOfFile: "/proc/self/statm", encoding: .utf8))?
+        .split(separator: " ").compactMap { Int($0) }
+    return (fields?[1] ?? 0) * 4096
 }
