@@ -22,11 +22,12 @@ final class Diagnostics {
 
     init(file: String) { self.file = file }
 
-    /// Notes a problem.
-    func report(_ reason: String, at mark: Mark?, hint: String? = nil) {
+    /// Notes a problem; the hint is made only if there is room for it.
+    func report(_ reason: String, at mark: Mark?, hint: @autoclosure () -> String? = nil) {
         guard problems.count < Self.maximumProblemCount else { return }
         let problem = ConfigurationError.Problem(
-            file: file, line: mark?.line ?? 0, column: mark?.column ?? 0, reason: reason, hint: hint
+            file: file, line: mark?.line ?? 0, column: mark?.column ?? 0, reason: reason,
+            hint: hint()
         )
         if !problems.contains(problem) { problems.append(problem) }
     }

@@ -284,13 +284,17 @@ extension TreeBuilder {
                 "'\(name)' is the name of a node and of a domain", at: mark,
                 hint: "rename one of them")
         case (nil, nil):
-            let known = nodes.prefix(1000).map(\.name) + domainPositions.keys.sorted().prefix(1000)
             diagnostics.report(
-                "unknown node or domain '\(printable(name))'", at: mark,
-                hint: Suggestion.hint(for: name, among: known, kind: "names")
-                    .flatMap { $0.hasPrefix("did") ? $0 : nil })
+                "unknown node or domain '\(printable(name))'", at: mark, hint: nameHint(for: name))
         }
         return 0..<0
+    }
+
+    /// What an author may have meant by the name of a node or domain, if it is close to one.
+    private func nameHint(for name: String) -> String? {
+        let known = nodes.prefix(1000).map(\.name) + domains.prefix(1000).map(\.name)
+        let hint = Suggestion.hint(for: name, among: known, kind: "names")
+        return hint.flatMap { $0.hasPrefix("did") ? $0 : nil }
     }
 
     private func nodeSite(_ node: Int) -> String { sites[nodes[node].site.position].name }
