@@ -39,7 +39,7 @@ struct FleetAddress: Sendable {
             return CommandFailure(
                 .unavailable, "no coordinator answers at \(text)", hint: startHint)
         }
-        if case .tls(let failure) = reason {
+        if case .tls(let failure) = reason, failure != .truncated {
             return CommandFailure(
                 .permission, "\(text): \(failure)",
                 hint: "check that certificate, key and authority belong to this fleet")

@@ -165,6 +165,8 @@ final class OperatorClient: Sendable {
             state.lastReason = reason
             for id in state.pending.keys { state.pending[id]?.pages = [] }
             // A certificate that is refused now is refused the next time too.
+            // A coordinator that dies in the handshake ends the bytes early; it will be back.
+            if case .tls(.truncated) = reason { return false }
             if case .tls = reason { return true }
             return false
         }
