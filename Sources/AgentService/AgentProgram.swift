@@ -108,10 +108,11 @@ package final class AgentProgram: Sendable {
 
     /// Says goodbye on every session and ends; returns when all is closed.
     package func stop() {
-        life.cancel()
         let stopped: EventLoopFuture<Void> = host.loop.submit { self.host.stop() }
         do {
+            // The goodbyes come first: a cancelled session is closed without one.
             try stopped.wait()
+            life.cancel()
             // A moment for the goodbyes to leave.
             try host.loop.scheduleTask(in: .milliseconds(50)) {}.futureResult.wait()
             try group.syncShutdownGracefully()
