@@ -18,9 +18,11 @@ package struct LeaseFeatures: OptionSet, Sendable {
     package static let limits = LeaseFeatures(rawValue: 8)
     /// Nodes are power-cycled and come up uncapped.
     package static let reboots = LeaseFeatures(rawValue: 16)
+    /// Drivers are reset: every device of a node goes to its default cap behind the enforcer's back.
+    package static let resets = LeaseFeatures(rawValue: 32)
 
     package static let all: LeaseFeatures = [
-        .commissioning, .floors, .fallbacks, .limits, .reboots,
+        .commissioning, .floors, .fallbacks, .limits, .reboots, .resets,
     ]
 }
 
@@ -44,6 +46,8 @@ package struct LeaseScenario: Sendable {
     package var repeatsPerMillionMessages = 50_000
     /// How many of a million messages take between 1 and 25 s.
     package var strayPerMillionMessages = 15_000
+    /// How many of a million reads of the ledger show it as it was some writes ago.
+    package var staleReadsPerMillion = 0
     /// No message is lost, repeated or held up for more than 50 ms.
     package var isNetworkCalm = false
     package var script: [ScriptEntry] = []
@@ -109,6 +113,7 @@ package struct LeaseScenario: Sendable {
     static func units(_ count: Int) -> Milliwatts { .watts(Int64(count) * 100) }
 
     static let nodeCount = 6
+    static let nodesPerShard = 2
     static let devicesPerNode = 2
     static let rootBudget = 28
     static let rackBudget = 17
@@ -182,6 +187,7 @@ package struct LeaseRunReport: Hashable, Sendable {
     package var resumes = 0
     package var expiries = 0
     package var reboots = 0
+    package var resets = 0
     package var reclaimsByTime = 0
     package var storeRollbackAlarms = 0
     package var hardwareWrites = 0

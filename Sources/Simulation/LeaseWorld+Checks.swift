@@ -15,7 +15,8 @@ extension LeaseWorld {
         case 35..<43: cutLinks(.coordinator(coordinator), .store, upTo: 30_000_000_000)
         case 43..<50: pause(.coordinator(coordinator), upTo: 30_000_000_000)
         case 50..<60: pause(.node(node), upTo: 20_000_000_000)
-        case 60..<85: _ = kill(node)
+        case 60..<82: _ = kill(node)
+        case 82..<85 where scenario.features.contains(.resets): resetDriver(node)
         default: takeOver(coordinator)
         }
     }
@@ -68,20 +69,20 @@ extension LeaseWorld {
 extension LeaseWorld {
     /// Checks the promise: at every change of a cap, of a charge and of a limit.
     mutating func check() {
-        guard let site = store.ledger.site, let shard = store.ledger.shards.first else { return }
+        guard let site = store.ledger.site else { return }
         var enforced = [Milliwatts](repeating: .zero, count: topology.domains.count)
         var charged = enforced
         for node in nodes.indices {
-            let most = nodes[node].hardware.enforced(now: now)
-            if most > shard.charge[node] {
-                note(.charge, "n\(node) enforces \(most), is charged \(shard.charge[node])")
-            }
-            if shard.charge[node] < shard.floors[node] {
-                note(.floors, "n\(node) is charged \(shard.charge[node])")
+            var most = nodes[node].hardware.enforced(now: now)
+            let charge = store.entry(node, \.charge) ?? .zero
+            if isRecovering(node) { most = min(most, charge) }
+            if most > charge { note(.charge, "n\(node) enforces \(most), is charged \(charge)") }
+            if let floors = store.entry(node, \.floors), charge < floors {
+                note(.floors, "n\(node) is charged \(charge), its floors are \(floors)")
             }
             topology.forEachDomain(of: NodeIndex(node)) {
                 enforced[$0.position] += most
-                charged[$0.position] += shard.charge[node]
+                charged[$0.position] += charge
             }
         }
         for domain in topology.domains.indices where site.hasLeftCommissioning[domain] {

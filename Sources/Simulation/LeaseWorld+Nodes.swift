@@ -21,6 +21,8 @@ struct SimulatedNode {
     /// A step is being carried out.
     var isBusy = false
     var lastKill: Int64 = -10_000_000_000
+    var startedAt: Int64 = 0
+    var resetAt: Int64?
     var expiries = 0
 
     init(
@@ -54,6 +56,7 @@ extension LeaseWorld {
             provenEnforcerNanoseconds: nodes[node].isSupervised ? 500_000_000 : nil,
             now: nodes[node].clock.reading(now: now), rules: scenario.rules)
         tell("n\(node) enforcer starts")
+        nodes[node].startedAt = now
         driveEnforcer(node)
     }
 
@@ -171,7 +174,7 @@ extension LeaseWorld {
     /// Tells whoever leads, until the ledger has it.
     mutating func tellPowerOn(_ node: Int, boot: Int) {
         guard nodes[node].boot == boot else { return }
-        let isStored = store.ledger.shards.first.map { $0.proof[node] != .rebooting } ?? false
+        let isStored = store.entry(node, \.proof).map { $0 != .rebooting } ?? false
         guard !isStored else {
             nodes[node].isPowerOnUntold = false
             return
@@ -180,6 +183,29 @@ extension LeaseWorld {
             coordinators[coordinator].grantor.powerOnConfirmed(NodeIndex(node))
         }
         after(1_000_000_000, .powerOnTold(node, boot: boot))
+    }
+
+    // MARK: Driver resets
+
+    /// Every device goes to its default cap; the enforcer has a second to notice, then to lower.
+    mutating func resetDriver(_ node: Int) {
+        guard nodes[node].isPowered else { return }
+        report.resets += 1
+        tell("n\(node) driver reset")
+        nodes[node].resetAt = now
+        for device in 0..<LeaseScenario.devicesPerNode {
+            nodes[node].hardware.set(device, LeaseScenario.units(5), now: now)
+        }
+    }
+
+    /// True while the caps of a reset may still be in force, which the ledger does not cover.
+    ///
+    /// G6 bounds that time; an enforcer that is down has its second after its start.
+    func isRecovering(_ node: Int) -> Bool {
+        guard let resetAt = nodes[node].resetAt else { return false }
+        guard nodes[node].holder != nil else { return true }
+        let longest = 1_300_000_000 + 2 * scenario.lease.settleNanoseconds
+        return now < max(resetAt, nodes[node].startedAt) + longest
     }
 
     // MARK: The agent, which only relays

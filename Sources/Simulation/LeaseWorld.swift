@@ -11,8 +11,8 @@ import FleetModel
 ///
 /// Modelled: G1-G6 and G8 with a process that can be killed between any two steps, several devices,
 /// records and resumption, class U, take-overs, lost store links, pauses, varying drift, slewed
-/// clocks, commissioning, floors, changing fallbacks and limits, reboots. Not modelled: class B,
-/// several sites, moving allotments.
+/// clocks, several shards, stale reads, commissioning, floors, changing fallbacks and limits, reboots,
+/// driver resets. Not modelled: class B, several sites, moving allotments.
 package struct LeaseWorld {
     /// Who a message is from or for.
     package enum Party: Hashable, Sendable {
@@ -87,7 +87,8 @@ package struct LeaseWorld {
             coordinators.append(
                 SimulatedCoordinator(
                     grantor: SiteGrantor(
-                        topology: topology, site: SiteIndex(0), rules: scenario.rules),
+                        topology: topology, site: SiteIndex(0),
+                        nodesPerShard: LeaseScenario.nodesPerShard, rules: scenario.rules),
                     clock: LeaseWorld.clock(scenario, &generator)))
         }
         let startsUncapped = scenario.features.contains(.commissioning)
@@ -115,15 +116,19 @@ package struct LeaseWorld {
         _ scenario: LeaseScenario, _ topology: Topology
     ) -> LedgerSnapshot {
         guard !scenario.features.contains(.commissioning) else { return LedgerSnapshot() }
-        var shard = LedgerShard(firstNode: 0)
+        var shards: [LedgerShard] = []
         for node in 0..<LeaseScenario.nodeCount {
-            shard.charge.append(LeaseScenario.units(2))
-            shard.unleased.append(LeaseScenario.units(2))
-            shard.fallback.append(LeaseScenario.units(2))
-            shard.fallbackVersion.append(1)
-            shard.proof.append(.proven)
-            shard.isSupervised.append(node < LeaseScenario.nodeCount - 1)
-            shard.floors.append(.zero)
+            if node % LeaseScenario.nodesPerShard == 0 {
+                shards.append(LedgerShard(firstNode: UInt32(node)))
+            }
+            let last = shards.count - 1
+            shards[last].charge.append(LeaseScenario.units(2))
+            shards[last].unleased.append(LeaseScenario.units(2))
+            shards[last].fallback.append(LeaseScenario.units(2))
+            shards[last].fallbackVersion.append(1)
+            shards[last].proof.append(.proven)
+            shards[last].isSupervised.append(node < LeaseScenario.nodeCount - 1)
+            shards[last].floors.append(.zero)
         }
         let site = SiteRecord(
             epochID: RandomID(high: 1, low: 1), epoch: 1, heartbeat: 1,
@@ -131,7 +136,7 @@ package struct LeaseWorld {
             hasLeftCommissioning: topology.domains.map { _ in true },
             effectiveLimit: topology.domains.map { $0.limit }, firstStartUnixMilliseconds: 0,
             commissionedUnixMilliseconds: 0)
-        return LedgerSnapshot(site: site, shards: [shard])
+        return LedgerSnapshot(site: site, shards: shards)
     }
 
     /// Runs to the scenario's end, or to the first violation of `kind` (of any, when nil).
@@ -252,8 +257,10 @@ extension LeaseWorld {
                 .epochRaised(token: token, epoch: epoch), from: .store,
                 to: .coordinator(coordinator))
         case .readLedger(let coordinator, let token):
+            let isStale = generator.chance(scenario.staleReadsPerMillion)
+            let read = isStale ? store.stale : (store.ledger, store.versions)
             send(
-                .ledgerRead(token: token, store.ledger, store.versions), from: .store,
+                .ledgerRead(token: token, read.0, read.1), from: .store,
                 to: .coordinator(coordinator))
         case .write(let coordinator, let write, let epoch, let versions):
             let outcome = store.commit(write, epoch: epoch, expecting: versions)

@@ -20,11 +20,22 @@ struct SimulatedStore {
     private(set) var epoch: UInt64 = 0
     private(set) var ledger: LedgerSnapshot
     private(set) var versions: Versions
+    /// The ledger as it was some writes ago, for reads that are not what they should be.
+    private(set) var stale: (ledger: LedgerSnapshot, versions: Versions)
 
     init(ledger: LedgerSnapshot) {
         self.ledger = ledger
         versions = Versions(site: 0, shards: ledger.shards.map { _ in 0 })
+        stale = (ledger, versions)
         epoch = ledger.site?.epoch ?? 0
+    }
+
+    /// One entry of a column over all shards.
+    func entry<Value>(_ node: Int, _ column: KeyPath<LedgerShard, [Value]>) -> Value? {
+        for shard in ledger.shards where node < Int(shard.firstNode) + shard.count {
+            return shard[keyPath: column][node - Int(shard.firstNode)]
+        }
+        return nil
     }
 
     mutating func raiseEpoch() -> UInt64 {
@@ -36,6 +47,7 @@ struct SimulatedStore {
     {
         guard writer == epoch else { return .deposed }
         guard expecting == versions || !write.comparesVersions else { return .conflict }
+        if versions.site % 8 == 0 { stale = (ledger, versions) }
         ledger.site = write.site
         versions.site += 1
         for change in write.shards {

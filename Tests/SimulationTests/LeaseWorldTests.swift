@@ -5,7 +5,7 @@
 // is broken, and the world must find the damage within a stated number of seeds.
 //
 // BUSBAR_SIM_SEEDS=200 swift test -c release -Xswiftc -enable-testing --filter 'Lease world'
-// runs that many seeds of every setting instead of six.
+// runs that many seeds of every setting instead of four.
 
 import ControlPlane
 import Glibc
@@ -39,6 +39,13 @@ struct Setting: Sendable, CustomTestStringConvertible {
             name: "disturbed every other second",
             scenario: LeaseScenario(features: .all, disturbanceMilliseconds: 2000)),
         Setting(
+            name: "one read in five is stale",
+            scenario: {
+                var scenario = LeaseScenario(features: .all)
+                scenario.staleReadsPerMillion = 200_000
+                return scenario
+            }()),
+        Setting(
             name: "a third of the messages twice",
             scenario: {
                 var scenario = LeaseScenario()
@@ -50,8 +57,8 @@ struct Setting: Sendable, CustomTestStringConvertible {
 
 /// How many seeds of every setting are run.
 private let seedCount: UInt64 = {
-    guard let text = getenv("BUSBAR_SIM_SEEDS") else { return 6 }
-    return max(1, UInt64(String(cString: text)) ?? 6)
+    guard let text = getenv("BUSBAR_SIM_SEEDS") else { return 4 }
+    return max(1, UInt64(String(cString: text)) ?? 4)
 }()
 
 @Suite struct `Lease world` {
@@ -61,7 +68,10 @@ private let seedCount: UInt64 = {
             var world = LeaseWorld(setting.scenario, seed: seed)
             let report = world.run()
             #expect(report.violations.isEmpty, "\(setting.name), seed \(seed)")
-            #expect(report.storeRollbackAlarms == 0, "\(setting.name), seed \(seed)")
+            // A stale ledger looks like one that was put back, until its first write is refused.
+            if setting.scenario.staleReadsPerMillion == 0 {
+                #expect(report.storeRollbackAlarms == 0, "\(setting.name), seed \(seed)")
+            }
         }
     }
 
@@ -76,6 +86,7 @@ private let seedCount: UInt64 = {
             sum.kills += report.kills
             sum.resumes += report.resumes
             sum.reboots += report.reboots
+            sum.resets += report.resets
             sum.reclaimsByTime += report.reclaimsByTime
             #expect(report.isCommissioned, "seed \(seed)")
         }
@@ -83,7 +94,7 @@ private let seedCount: UInt64 = {
         #expect(sum.grantsAccepted > 1500)
         #expect(sum.takeOvers > 60)
         #expect(sum.kills > 100 && sum.resumes > 20)
-        #expect(sum.reboots > 0 && sum.reclaimsByTime > 20)
+        #expect(sum.reboots > 0 && sum.resets > 0 && sum.reclaimsByTime > 20)
     }
 
     @Test func `The same seed gives the same history`() {

@@ -4,6 +4,8 @@ package import FleetModel
 
 /// A site's ledger as columns over its nodes, and its record.
 struct LedgerColumns: Sendable {
+    /// How many nodes a shard holds; the last one may hold fewer.
+    let nodesPerShard: Int
     /// R_n.
     var charge: [Milliwatts] = []
     /// φ_n.
@@ -13,6 +15,11 @@ struct LedgerColumns: Sendable {
     var proof: [NodeProof] = []
     var isSupervised: [Bool] = []
     var floors: [Milliwatts] = []
+
+    init(nodesPerShard: Int) {
+        precondition((1...LedgerShard.nodeCount).contains(nodesPerShard), "\(nodesPerShard) nodes")
+        self.nodesPerShard = nodesPerShard
+    }
 
     var count: Int { charge.count }
 
@@ -51,11 +58,11 @@ struct LedgerColumns: Sendable {
 
     /// The nodes of a shard.
     func range(ofShard shard: Int) -> Range<Int> {
-        let first = shard * LedgerShard.nodeCount
-        return first..<min(first + LedgerShard.nodeCount, count)
+        let first = shard * nodesPerShard
+        return first..<min(first + nodesPerShard, count)
     }
 
-    var shardCount: Int { (count + LedgerShard.nodeCount - 1) / LedgerShard.nodeCount }
+    var shardCount: Int { (count + nodesPerShard - 1) / nodesPerShard }
 
     /// One shard as a record to store.
     func shard(_ number: Int) -> LedgerShard {
@@ -73,7 +80,9 @@ struct LedgerColumns: Sendable {
 
     /// Appends the nodes of a stored shard; false when it does not follow on or is malformed.
     mutating func append(_ shard: LedgerShard) -> Bool {
-        guard shard.isWellFormed, Int(shard.firstNode) == count else { return false }
+        guard shard.isWellFormed, Int(shard.firstNode) == count, count % nodesPerShard == 0 else {
+            return false
+        }
         charge += shard.charge
         unleased += shard.unleased
         fallback += shard.fallback

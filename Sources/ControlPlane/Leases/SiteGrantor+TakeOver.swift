@@ -82,7 +82,7 @@ extension SiteGrantor {
     }
 
     private func columns(of ledger: LedgerSnapshot) throws(LedgerError) -> LedgerColumns {
-        var columns = LedgerColumns()
+        var columns = LedgerColumns(nodesPerShard: committed.nodesPerShard)
         for (number, shard) in ledger.shards.enumerated() {
             guard columns.append(shard) else { throw .malformedShard(number: number) }
         }

@@ -52,9 +52,9 @@ package struct SiteGrantor: Sendable {
     // MARK: The ledger
 
     /// As the store acknowledged it.
-    var committed = LedgerColumns()
+    var committed: LedgerColumns
     /// As the write in flight has it; scratch space otherwise.
-    var proposed = LedgerColumns()
+    var proposed: LedgerColumns
     var record: SiteRecord
     var proposedRecord: SiteRecord
     /// How many nodes the store's shards hold.
@@ -100,7 +100,12 @@ package struct SiteGrantor: Sendable {
     package internal(set) var counts = GrantorCounts()
 
     /// A grantor that does not lead yet.
-    package init(topology: Topology, site: SiteIndex, rules: LeaseRules = .production) {
+    ///
+    /// `nodesPerShard` is a constant of the stored ledger; only tests choose a smaller one.
+    package init(
+        topology: Topology, site: SiteIndex, nodesPerShard: Int = LedgerShard.nodeCount,
+        rules: LeaseRules = .production
+    ) {
         let nodes = topology.nodes.indices.filter { topology.nodes[$0].site == site }
         let domains = topology.domains.indices.filter { topology.domains[$0].site == site }
         var positionOfDomain = [Int32](repeating: -1, count: topology.domains.count)
@@ -120,6 +125,8 @@ package struct SiteGrantor: Sendable {
         self.topology = topology
         self.site = site
         self.rules = rules
+        committed = LedgerColumns(nodesPerShard: nodesPerShard)
+        proposed = committed
         self.nodes = nodes.map { NodeIndex($0) }
         self.domains = domains.map { DomainIndex($0) }
         self.positionOfNode = positionOfNode
