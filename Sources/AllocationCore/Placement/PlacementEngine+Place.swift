@@ -156,7 +156,8 @@ extension PlacementEngine {
     private mutating func preferredDevice(node: Int, _ request: PlacementRequest) -> Int? {
         switch scores.policy {
         case .bestFit: return fleet.tightestDevice(node: node, request)
-        case .fragmentation: return scores.fragmentation(node, request, fleet).device
+        case .fragmentation, .busbar:
+            return scores.fragmentation(node, request, fleet).device
         case .random:
             let first = Int(fleet.firstGPU[node])
             let count = Int(fleet.typeGPUCount[Int(fleet.nodeType[node])])

@@ -56,7 +56,7 @@ package struct PlacementEngine: Sendable {
     ///   - mix: the work to keep free GPUs useful for; nil starts from the typical one and learns it from
     ///     the jobs that are held, at 64 of them, 128, 256 and so on.
     package init(
-        topology: Topology, policy: PlacementPolicy = .fragmentation, mix: WorkloadMix? = nil
+        topology: Topology, policy: PlacementPolicy = .busbar, mix: WorkloadMix? = nil
     ) {
         self.topology = topology
         fleet = PlacementFleet(topology)

@@ -4,6 +4,9 @@ internal import FleetModel
 
 /// How the engine chooses among the nodes that a task fits.
 package enum PlacementPolicy: Hashable, Sendable {
+    /// Shares of a GPU by the room that they waste on it, given prices for the expected mix of work;
+    /// among equals, and for all else, as ``fragmentation``.
+    case busbar
     /// The node whose free GPUs become least useless for the expected mix of work.
     ///
     /// This is fragmentation gradient descent (Weng et al., "Beware of Fragmentation", USENIX ATC

@@ -39,6 +39,8 @@ struct PlacementScores: Sendable {
 
     let policy: PlacementPolicy
     let model: FragmentationModel
+    /// What room on GPUs is worth; nil where the policy does not ask.
+    let prices: DevicePrices?
     private var indexOfShape: [ShapeKey: Int] = [:]
     private var shapes: [Shape] = []
     /// The loss of each node, and whether it is up to date.
@@ -51,6 +53,7 @@ struct PlacementScores: Sendable {
     init(_ policy: PlacementPolicy, _ mix: WorkloadMix, _ topology: Topology) {
         self.policy = policy
         model = FragmentationModel(mix, topology)
+        prices = policy == .busbar ? DevicePrices(mix) : nil
         loss = [Double](repeating: 0, count: topology.nodes.count)
         isLossKnown = [Bool](repeating: false, count: topology.nodes.count)
     }
@@ -123,7 +126,7 @@ struct PlacementScores: Sendable {
         switch policy {
         case .random: return 0
         case .bestFit: return PlacementScores.bestFit(node, request, fleet)
-        case .fragmentation: return fragmentation(node, request, fleet).score
+        case .fragmentation, .busbar: return fragmentation(node, request, fleet).score
         }
     }
 
@@ -137,7 +140,9 @@ struct PlacementScores: Sendable {
         return Int16(max(0, 100 * (256_000 - cpu - 16 * gpu) / 256_000))
     }
 
-    /// The score of the gain in usefulness, and the device of a share that gains most.
+    /// The score of the gain in usefulness, and the device of a share that scores best.
+    ///
+    /// With the policy ``PlacementPolicy/busbar`` the waste of room on the device goes before the gain.
     mutating func fragmentation(
         _ node: Int, _ request: PlacementRequest, _ fleet: PlacementFleet
     ) -> (score: Int16, device: Int) {
@@ -152,17 +157,17 @@ struct PlacementScores: Sendable {
         }
         var best: (score: Int16, device: Int) = (PlacementScores.unfit, -1)
         let first = Int(fleet.firstGPU[node])
-        let count = Int(fleet.typeGPUCount[type])
         var wholeIsTried = false
-        for device in 0..<count where fleet.gpuFreeMilli[first + device] >= request.gpuMilli {
+        for device in 0..<Int(fleet.typeGPUCount[type]) {
             let free = fleet.gpuFreeMilli[first + device]
             // All devices with nothing on them are alike.
-            if free == 1000, wholeIsTried { continue }
+            guard free >= request.gpuMilli, free < 1000 || !wholeIsTried else { continue }
             wholeIsTried = wholeIsTried || free == 1000
             var left = fleet.freeGPUs(node: node, without: 1 << UInt64(device))
             left.addDevice(free - request.gpuMilli)
             let after = model.loss(type: type, freeCPU: cpu, left)
-            let score = FragmentationModel.score(gain: (before - after) / 1000)
+            var score = FragmentationModel.score(gain: (before - after) / 1000)
+            if let prices { score += 100 * prices.wasteScore(size: request.gpuMilli, room: free) }
             if score > best.score { best = (score, device) }
         }
         return best
