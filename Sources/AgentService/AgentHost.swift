@@ -86,7 +86,11 @@ final class AgentHost: @unchecked Sendable, EnforcerLinkDelegate {
         guard !isStopped else { return }
         beat()
         guard !isSampling else { return }
-        guard areDevicesKnown else { return findDevices() }
+        guard areDevicesKnown else {
+            findDevices()
+            // Leases and reports go on: the reports say that the values are unknown.
+            return takeTurn([:], now: monotonic())
+        }
         let now = monotonic()
         let wanting = nodes.indices.filter { nodes[$0].agent.wantsSample(now: now) }
         guard !wanting.isEmpty else { return takeTurn([:], now: now) }
@@ -175,11 +179,21 @@ final class AgentHost: @unchecked Sendable, EnforcerLinkDelegate {
         return CoordinatorSession(host: self, position: position, connection: connection)
     }
 
+    /// Says in the log what became of a reload of certificates that have changed.
+    func certificatesReloaded(node: String, problem: String?) {
+        if let problem {
+            logger.error("node \(node): the new certificate is not used: \(problem)")
+        } else {
+            logger.info("node \(node): a new certificate is used from the next session on")
+        }
+    }
+
     /// Says in the log how a session ended or failed to begin.
     ///
     /// One line in five seconds, with the number of those left out: when a coordinator goes away,
     /// every hosted node loses its session and dials again and again.
     func sessionEnded(node: String, _ reason: CloseReason) {
+        guard !isStopped else { return }
         let now = NIODeadline.now()
         guard lastEndLogged.map({ now - $0 >= .seconds(5) }) ?? true else {
             unloggedEnds += 1

@@ -135,6 +135,7 @@ package final class AgentProgram: Sendable {
         }
         host.loop.execute { host.tellReady() }
         await withTaskGroup(of: Void.self) { sessions in
+            sessions.addTask { await reloadCertificates(nodes, host) }
             for (position, entry) in nodes.enumerated() {
                 let name = entry.node.name
                 let dialer = SecureDialer(
@@ -149,6 +150,27 @@ package final class AgentProgram: Sendable {
                             host.loop.execute { host.sessionEnded(node: name, reason) }
                         },
                         makeReceiver: { host.sessionOpened(node: name, $0) })
+                }
+            }
+        }
+    }
+
+    /// Looks once a minute whether certificates were replaced; they count from the next session on.
+    private static func reloadCertificates(
+        _ nodes: [(node: Node, context: TLSContext)], _ host: AgentHost
+    ) async {
+        while true {
+            do {
+                try await Task.sleep(for: .seconds(60))
+            } catch {
+                return
+            }
+            for (node, context) in nodes {
+                do throws(TLSConfigurationError) {
+                    guard try context.reloadIfChanged() else { continue }
+                    host.certificatesReloaded(node: node.name, problem: nil)
+                } catch {
+                    host.certificatesReloaded(node: node.name, problem: "\(error)")
                 }
             }
         }

@@ -15,6 +15,8 @@ struct EnforcedNode {
     /// Nil until the node's devices have been found.
     var holder: LeaseHolder?
     var bootID: [UInt8] = []
+    /// What the self-test measured, once it has passed.
+    var proofNanoseconds: Int64?
     /// The connection of the node's agent: the one that spoke of the node last.
     var agent: ConnectionID?
     /// The holder is to be asked for its next step `delayNanoseconds` after `askedAt`.

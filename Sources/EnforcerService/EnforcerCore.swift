@@ -33,7 +33,7 @@ package final class EnforcerCore {
     private let newIncarnation: () -> RandomID
     private let logger: Logger
     var nodes: [EnforcedNode] = []
-    private var positions: [String: Int] = [:]
+    private(set) var positions: [String: Int] = [:]
     private var outbox: [Outgoing] = []
     /// The devices did not answer: look whether they are those of before when they answer again.
     private var isHardwareDoubtful = true
@@ -364,10 +364,11 @@ package final class EnforcerCore {
             settleNanoseconds: inventory.settleNanoseconds, driftPPM: topology.lease.driftPPM)
         let now = clock.read()
         nodes[position].bootID = inventory.bootID
+        nodes[position].proofNanoseconds = records.proof(of: node.name)
         nodes[position].holder = LeaseHolder(
             configuration: configuration, incarnation: newIncarnation(),
             record: records.record(of: node.name),
-            provenEnforcerNanoseconds: records.proof(of: node.name), now: now)
+            provenEnforcerNanoseconds: nodes[position].proofNanoseconds, now: now)
         nodes[position].makeDue()
     }
 }

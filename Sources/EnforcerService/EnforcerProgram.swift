@@ -155,7 +155,7 @@ package final class EnforcerProgram {
             switch test.advance(core) {
             case .running: continue
             case .done: break testing
-            case .die(let measured, let start): die(measured, start: start)
+            case .die(let marker): die(marker)
             }
         }
         try poller.listen(path: options.socket)
@@ -210,8 +210,7 @@ package final class EnforcerProgram {
     }
 
     /// Leaves the marker and dies as a crashed enforcer does.
-    private func die(_ measured: [String: Int64], start: ClockReading) {
-        let marker = SelfTest.Marker(start: start, expiryNanoseconds: measured)
+    private func die(_ marker: SelfTest.Marker) {
         do throws(RecordError) {
             try records.replace(markerName, with: marker.encoded(), isSynced: false)
         } catch {

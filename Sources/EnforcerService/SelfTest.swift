@@ -9,7 +9,7 @@ internal import Logging
 /// fallback no later than σ after a deadline, also when the enforcer is killed.
 ///
 /// ```
-///  first life:   lease of 250 ms at or below the fallback ─► expiry ─► fallback verified   (1)
+///  first life:   lease of 250 ms or more, at or below the fallback ─► expiry ─► fallback verified   (1)
 ///                the same lease again, written to the record ─► marker file ─► SIGKILL
 ///  second life:  marker found ─► fallback verified again                                   (2)
 /// ```
@@ -19,8 +19,11 @@ internal import Logging
 /// again at the next start. No cap above the fallback is ever set, so the test is safe while the
 /// fleet is being commissioned.
 struct SelfTest {
-    /// The length of the leases that it makes.
-    static let leaseNanoseconds: Int64 = 250_000_000
+    /// The length of the leases that it makes: long enough for all nodes to get there.
+    static func leaseNanoseconds(nodeCount: Int) -> Int64 {
+        250_000_000 + 1_000_000 * Int64(nodeCount)
+    }
+
     /// A node that takes longer than this for one phase has failed.
     static let patienceNanoseconds: Int64 = 10_000_000_000
     /// How often it begins anew when a lease ends before it is held.
@@ -29,6 +32,7 @@ struct SelfTest {
     /// What the second life finds.
     struct Marker: Hashable, Sendable {
         var start: ClockReading
+        var leaseNanoseconds: Int64
         /// The first measurement of each node.
         var expiryNanoseconds: [String: Int64]
     }
@@ -36,7 +40,7 @@ struct SelfTest {
     private enum Phase {
         case idle
         case awaitingExpiry(since: ClockReading)
-        case awaitingKill(since: ClockReading, measured: [String: Int64])
+        case awaitingKill(Marker)
         case awaitingFallback(Marker)
     }
 
@@ -47,7 +51,7 @@ struct SelfTest {
         /// There is nothing (more) to test.
         case done
         /// Write this marker, and die by SIGKILL.
-        case die([String: Int64], start: ClockReading)
+        case die(Marker)
     }
 
     private var phase = Phase.idle
@@ -72,13 +76,13 @@ struct SelfTest {
                 return .running
             }
             phase = .awaitingExpiry(since: now)
-            begin(candidates, core)
+            _ = begin(candidates, core)
             return .running
         case .awaitingExpiry(let since): return expiryTurn(core, since: since, now: now)
-        case .awaitingKill(let since, let measured):
-            let areHeld = measured.keys.allSatisfy { core.isHeldBySelfTest($0) }
-            if areHeld { return .die(measured, start: since) }
-            guard now.heldSince(since) < SelfTest.leaseNanoseconds else { return tryAgain() }
+        case .awaitingKill(let marker):
+            let areHeld = marker.expiryNanoseconds.keys.allSatisfy { core.isHeldBySelfTest($0) }
+            if areHeld { return .die(marker) }
+            guard now.heldSince(marker.start) < marker.leaseNanoseconds else { return tryAgain() }
             return .running
         case .awaitingFallback(let marker): return killedTurn(core, marker, now: now)
         }
@@ -95,8 +99,11 @@ struct SelfTest {
         return .running
     }
 
-    private func begin(_ nodes: [String], _ core: EnforcerCore) {
-        for node in nodes { core.beginSelfTest(node, leaseNanoseconds: SelfTest.leaseNanoseconds) }
+    /// Gives nodes their leases; returns how long those are.
+    private func begin(_ nodes: [String], _ core: EnforcerCore) -> Int64 {
+        let lease = SelfTest.leaseNanoseconds(nodeCount: nodes.count)
+        for node in nodes { core.beginSelfTest(node, leaseNanoseconds: lease) }
+        return lease
     }
 
     private mutating func expiryTurn(
@@ -114,15 +121,16 @@ struct SelfTest {
             measured[node] = nanoseconds
         }
         guard !measured.isEmpty else { return .done }
-        phase = .awaitingKill(since: now, measured: measured)
-        begin(Array(measured.keys.sorted()), core)
+        let lease = begin(measured.keys.sorted(), core)
+        phase = .awaitingKill(
+            Marker(start: now, leaseNanoseconds: lease, expiryNanoseconds: measured))
         return .running
     }
 
     private func killedTurn(
         _ core: EnforcerCore, _ marker: Marker, now: ClockReading
     ) -> Outcome {
-        let deadline = marker.start.advanced(by: SelfTest.leaseNanoseconds)
+        let deadline = marker.start.advanced(by: marker.leaseNanoseconds)
         let late = now.heldSince(deadline)
         for node in marker.expiryNanoseconds.keys.sorted() {
             guard let status = core.status(of: node) else { continue }
@@ -156,13 +164,13 @@ extension EnforcerCore {
         nodes.filter { node in
             node.holder != nil
                 && topology.type(of: node.index).enforcementClass == .supervised
-                && records.proof(of: node.name) == nil
+                && node.proofNanoseconds == nil
         }.map(\.name)
     }
 
     /// Gives a node a short lease halfway between its least cap and its fallback.
     func beginSelfTest(_ name: String, leaseNanoseconds: Int64) {
-        guard let position = nodes.firstIndex(where: { $0.name == name }) else { return }
+        guard let position = positions[name] else { return }
         let type = topology.type(of: nodes[position].index)
         let least =
             topology.model(of: nodes[position].index).minimumCap.rawValue
@@ -183,9 +191,10 @@ extension EnforcerCore {
 
     /// Keeps a proof, and lets renewals carry it.
     func selfTestPassed(_ name: String, nanoseconds: Int64) {
-        guard let position = nodes.firstIndex(where: { $0.name == name }) else { return }
+        guard let position = positions[name] else { return }
         do throws(RecordError) {
             try records.storeProof(nanoseconds, of: name)
+            nodes[position].proofNanoseconds = nanoseconds
             nodes[position].holder?.selfTestPassed(nanoseconds: nanoseconds)
         } catch {
             Logger(label: "busbar.enforcer").error("node \(name): \(error)")
@@ -196,9 +205,9 @@ extension EnforcerCore {
 // MARK: - The marker file
 
 extension SelfTest.Marker {
-    /// One line with both clocks, then one line for each node: its name and its measurement.
+    /// One line with both clocks and the lease, then one for each node with its measurement.
     func encoded() -> [UInt8] {
-        var text = "\(start.rawNanoseconds) \(start.bootNanoseconds)\n"
+        var text = "\(start.rawNanoseconds) \(start.bootNanoseconds) \(leaseNanoseconds)\n"
         for (node, nanoseconds) in expiryNanoseconds.sorted(by: { $0.key < $1.key }) {
             text += "\(node) \(nanoseconds)\n"
         }
@@ -209,10 +218,11 @@ extension SelfTest.Marker {
     init?(_ bytes: [UInt8], now: ClockReading) {
         let lines = String(decoding: bytes, as: UTF8.self).split(separator: "\n")
             .map { $0.split(separator: " ").map(String.init) }
-        guard let first = lines.first, first.count == 2, let raw = Int64(first[0]),
-            let boot = Int64(first[1])
+        guard let first = lines.first, first.count == 3, let raw = Int64(first[0]),
+            let boot = Int64(first[1]), let lease = Int64(first[2])
         else { return nil }
         start = ClockReading(rawNanoseconds: raw, bootNanoseconds: boot)
+        leaseNanoseconds = lease
         expiryNanoseconds = [:]
         for line in lines.dropFirst() {
             guard line.count == 2, let nanoseconds = Int64(line[1]) else { return nil }
