@@ -17,7 +17,9 @@ struct BenchReports: AsyncParsableCommand {
         discussion: """
             One thread accepts the sessions, decrypts, decodes and takes the reports into a \
             site's power loop, as a coordinator does. Another one plays the agents, in the same \
-            process and over the loopback. Needs two cores.
+            process and over the loopback. What one core takes in is counted by the first \
+            thread's own clock, which runs only while it works; what is delivered by the clock on \
+            the wall. Needs two cores.
             """)
 
     @Option(help: ArgumentHelp("Agents' sessions.", valueName: "count")) var sessions = 1000
