@@ -84,6 +84,10 @@ package struct LeaseScenario: Sendable {
         case demand(Int, node: Int, units: Int)
         /// A node's enforcer is killed, and started again.
         case kill(Int)
+        /// Somebody copies the store.
+        case backUp
+        /// Somebody puts the copy back; the coordinators start again, and are told so or not.
+        case putBack(isAdmitted: Bool)
     }
 
     /// An action and its time.

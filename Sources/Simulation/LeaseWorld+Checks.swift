@@ -31,6 +31,12 @@ extension LeaseWorld {
         case .demand(let coordinator, let node, let units):
             coordinators[coordinator].targets[node] = LeaseScenario.units(units)
         case .kill(let node): _ = kill(node)
+        case .backUp: backup = store
+        case .putBack(let isAdmitted):
+            guard let backup else { return }
+            store.putBack(backup)
+            isStoreDistrusted = isAdmitted
+            for coordinator in coordinators.indices { takeOver(coordinator) }
         }
     }
 

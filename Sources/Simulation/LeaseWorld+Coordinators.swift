@@ -12,6 +12,8 @@ struct SimulatedCoordinator {
     /// The epoch that was won, and the clocks at its acknowledgement, until the ledger is read.
     var won: (epoch: UInt64, at: ClockReading)?
     var versions = SimulatedStore.Versions(site: 0, shards: [])
+    /// It has seen that the store was put back, and serves no more.
+    var hasStopped = false
     var targets = [Milliwatts](
         repeating: LeaseScenario.units(2), count: LeaseScenario.nodeCount)
     var floors = [Milliwatts](repeating: .zero, count: LeaseScenario.nodeCount)
@@ -19,6 +21,7 @@ struct SimulatedCoordinator {
 
 extension LeaseWorld {
     mutating func takeOver(_ coordinator: Int) {
+        guard !coordinators[coordinator].hasStopped else { return }
         report.takeOvers += 1
         coordinators[coordinator].token += 1
         coordinators[coordinator].won = nil
@@ -61,7 +64,8 @@ extension LeaseWorld {
         let id = RandomID(high: generator.next() | 1, low: generator.next())
         do {
             try coordinators[coordinator].grantor.takeOver(
-                epoch: won.epoch, epochID: id, ledger: ledger, now: won.at)
+                epoch: won.epoch, epochID: id, ledger: ledger, now: won.at,
+                isStoreDistrusted: isStoreDistrusted)
             tell("c\(coordinator) leads epoch \(won.epoch)")
         } catch {
             // A later epoch has written already: this one is over before it began.
@@ -82,6 +86,10 @@ extension LeaseWorld {
         case .superseded: takeOver(coordinator)
         case .storeRolledBack(let fence):
             report.storeRollbackAlarms += 1
+            if backup != nil {
+                coordinators[coordinator].hasStopped = true
+                coordinators[coordinator].grantor.stepDown()
+            }
             tell("c\(coordinator) sees fence \(fence) of n\(node)")
         case .queued, .notLeading, .unknownNode: break
         }

@@ -73,6 +73,10 @@ package struct LeaseWorld {
     var cuts = [Int](repeating: 0, count: partyCount * partyCount)
     /// Until when each party is stopped.
     var pausedUntil = [Int64](repeating: 0, count: partyCount)
+    /// A copy of the store that somebody made.
+    var backup: SimulatedStore?
+    /// The coordinators are told to distrust the store.
+    var isStoreDistrusted = false
     package internal(set) var report = LeaseRunReport()
     /// The end of the story of a run, for people; kept only when asked for.
     package var trace: [String]?

@@ -38,6 +38,11 @@ struct SimulatedStore {
         return nil
     }
 
+    /// Becomes what it was: the epoch as well.
+    mutating func putBack(_ copy: SimulatedStore) {
+        self = copy
+    }
+
     mutating func raiseEpoch() -> UInt64 {
         epoch += 1
         return epoch

@@ -184,6 +184,48 @@ struct Hunt: Sendable, CustomTestStringConvertible {
         #expect(report.reclaimsByTime > 0 && report.expiries > 0)
     }
 
+    /// A store is put back to before a class U node was raised, whose enforcer is down by then.
+    ///
+    /// Nodes 3 and 4, which share its rack, were away all the while: their fences show nothing.
+    private func putBack(isAdmitted: Bool) -> LeaseScenario {
+        func cut(_ node: Int, at: Int64, seconds: Int64) -> [LeaseScenario.ScriptEntry] {
+            [0, 1].map { .init(at, .cut(.node(node), .coordinator($0), seconds: seconds)) }
+        }
+        var script: [LeaseScenario.ScriptEntry] = [
+            .init(20_000, .backUp), .init(22_000, .demand(0, node: 5, units: 8)),
+            .init(31_000, .kill(5)), .init(33_000, .putBack(isAdmitted: isAdmitted)),
+            .init(34_000, .demand(0, node: 3, units: 10)),
+            .init(34_000, .demand(1, node: 3, units: 10)),
+        ]
+        for node in 3...4 { script += cut(node, at: 15_000, seconds: 19) }
+        for node in [0, 1, 2, 5] { script += cut(node, at: 30_000, seconds: 200) }
+        return .scripted(rules: .production, seconds: 120, script)
+    }
+
+    @Test func `A store that was put back does no harm when the start says so`() {
+        var isFound = false
+        for seed in 1...8 as ClosedRange<UInt64> {
+            var untold = LeaseWorld(putBack(isAdmitted: false), seed: seed)
+            isFound = isFound || untold.run(until: .budget).violation(.budget) != nil
+            var told = LeaseWorld(putBack(isAdmitted: true), seed: seed)
+            #expect(told.run(until: .budget).violation(.budget) == nil, "seed \(seed)")
+        }
+        #expect(isFound)
+    }
+
+    @Test func `In a rough world most nodes tell that a store was put back`() {
+        var alarmed = 0
+        for seed in 1...12 as ClosedRange<UInt64> {
+            var scenario = LeaseScenario(seconds: 150)
+            scenario.script = [.init(50_000, .backUp), .init(90_000, .putBack(isAdmitted: true))]
+            var world = LeaseWorld(scenario, seed: seed)
+            let report = world.run(until: .budget)
+            #expect(report.violation(.budget) == nil, "seed \(seed)")
+            alarmed += report.storeRollbackAlarms > 0 ? 1 : 0
+        }
+        #expect(alarmed >= 8, "\(alarmed) of 12")
+    }
+
     @Test func `The twelve basic mutants are all hunted`() {
         let hunted = Set(Hunt.all.map(\.mutant)).union([.answersWithoutWrite])
         #expect(Set(LeaseMutant.basic).isSubset(of: hunted))

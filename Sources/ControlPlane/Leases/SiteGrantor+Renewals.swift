@@ -14,8 +14,8 @@ extension SiteGrantor {
         /// The node has accepted an order of a later epoch: step down and take over again. When the
         /// new epoch is not above this one either, the store has been put back.
         case superseded(by: UInt64)
-        /// The node has accepted an order that this store has never seen: the store has been put back.
-        /// Stop serving the site and say so.
+        /// The node has accepted an order that this store has never seen, or reports more than a
+        /// distrusted store charges it: the store has been put back. Stop serving the site and say so.
         case storeRolledBack(fence: LeaseOrder)
     }
 
@@ -26,7 +26,9 @@ extension SiteGrantor {
         guard isLeading else { return .notLeading }
         guard let position = position(of: node) else { return .unknownNode }
         if renewal.fence.epoch > epoch { return .superseded(by: renewal.fence.epoch) }
-        if isUnknownFence(renewal) { return .storeRolledBack(fence: renewal.fence) }
+        if isUnknownFence(renewal) || isUncharged(renewal, node: position) {
+            return .storeRolledBack(fence: renewal.fence)
+        }
         counts.renewals += 1
         takeAcknowledgement(renewal.ack, node: position)
         takeProof(renewal, node: position)
@@ -61,6 +63,13 @@ extension SiteGrantor {
         guard let previous else { return true }
         if fence > LeaseOrder(epoch: previous.epoch, sequence: previous.heartbeat) { return true }
         return fence.epoch == previous.epoch && renewal.fenceEpochID != previous.epochID
+    }
+
+    /// True when a node may be enforcing more than a ledger that is not to be trusted charges it.
+    ///
+    /// A trusted store is not asked: there, an old report that comes late says nothing.
+    private func isUncharged(_ renewal: LeaseRenewal, node: Int) -> Bool {
+        isStoreDistrusted && renewal.enforced > committed.charge[node]
     }
 
     private mutating func takeAcknowledgement(_ ack: LeaseAck?, node: Int) {

@@ -355,6 +355,20 @@ import Testing
         #expect(bench.renew(0, fence: last, fenceID: stranger) == .storeRolledBack(fence: last))
     }
 
+    @Test
+    func `A distrusted store is found out by a report above its charge, a trusted one is not`()
+        throws
+    {
+        var bench = try GrantorBench.running()
+        #expect(bench.renew(0, enforced: 301) == .queued)
+        bench.epoch += 1
+        try bench.grantor.takeOver(
+            epoch: bench.epoch, epochID: GrantorBench.id(bench.epoch), ledger: bench.stored,
+            now: bench.now, isStoreDistrusted: true)
+        #expect(bench.renew(0, enforced: 300) == .queued)
+        #expect(bench.renew(0, enforced: 301) == .storeRolledBack(fence: .zero))
+    }
+
     @Test func `A fence of a later epoch says that this leader is superseded`() throws {
         var bench = try GrantorBench.running()
         let later = LeaseOrder(epoch: 9, sequence: 1)
