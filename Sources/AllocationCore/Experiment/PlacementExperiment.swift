@@ -100,7 +100,7 @@ package struct PlacementExperiment: Sendable {
         for (index, pod) in arrivals.enumerated() {
             let spec = JobSpec(name: pod.name, task: pod.task, models: pod.models)
             var isPlaced = false
-            if case .placed(let placement) = engine.place(spec, explaining: false) {
+            if let placement = engine.placement(for: spec) {
                 do throws(PlacementHoldError) {
                     try engine.hold(JobID(UInt64(index + 1)), spec, placement)
                     isPlaced = true

@@ -9,8 +9,8 @@ extension PlacementEngine {
     ///
     /// - Parameters:
     ///   - spec: the job; a malformed one (``problem(in:)``) breaks a precondition.
-    ///   - isExplaining: whether a refusal is to carry reasons and counterfactuals, which cost a pass over
-    ///     the fleet and further searches.
+    ///   - isExplaining: whether a refusal is to carry counterfactuals too, which cost some dozen further
+    ///     searches. Reasons, which cost one pass over the fleet, it carries always.
     /// - Returns: one placement per task, or why not.
     package mutating func place(
         _ spec: JobSpec, explaining isExplaining: Bool = true
@@ -26,6 +26,18 @@ extension PlacementEngine {
         case .undecided(let count):
             return .undecided(refusal(spec, request, tasksThatFit: count, isExplaining))
         }
+    }
+
+    /// Decides where a job would go and does not say why not: as ``place(_:explaining:)``, and nil
+    /// for whatever is not placed.
+    ///
+    /// Refusals cost least this way.
+    package mutating func placement(for spec: JobSpec) -> [TaskPlacement]? {
+        precondition(
+            PlacementEngine.problem(in: spec) == nil,
+            "job '\(spec.name)' \(PlacementEngine.problem(in: spec) ?? "")")
+        guard case .placed(let placement) = search(request(spec)) else { return nil }
+        return placement
     }
 
     /// The result of a search; counts are the most tasks found to fit together.

@@ -8,9 +8,9 @@ extension PlacementEngine {
         _ spec: JobSpec, _ request: PlacementRequest, tasksThatFit: Int, _ isExplaining: Bool
     ) -> PlacementRefusal {
         var refusal = PlacementRefusal(tasksThatFit: UInt32(tasksThatFit))
-        guard isExplaining else { return refusal }
         (refusal.reasons, refusal.shortfalls) = countReasons(request)
-        refusal.fitsIf = changes(spec, request.uncached, refusal)
+        if tasksThatFit > 0 { refusal.shortfalls = shortfallsOfNextTask(request) }
+        if isExplaining { refusal.fitsIf = changes(spec, request.uncached, refusal) }
         return refusal
     }
 
@@ -42,6 +42,31 @@ extension PlacementEngine {
             counts.map { PlacementReason(obstacle: $0.0, nodeCount: $0.1) },
             Array(shortfalls.prefix(PlacementEngine.maximumShortfallCount))
         )
+    }
+
+    /// What the domains lack once as many tasks of a gang are on as fit.
+    private mutating func shortfallsOfNextTask(
+        _ request: PlacementRequest
+    ) -> [PlacementShortfall] {
+        let capacities = taskCapacities(request).byNode
+        let scope = GangScope(domain: -1, isCheapestFirst: true)
+        let tasks = takeTasks(request, scope, capacities)
+        // Kept losses are those of the fleet as it is.
+        let (oldScores, oldIneligibility) = (scores, fleet.ineligibility)
+        defer { (scores, fleet.ineligibility) = (oldScores, oldIneligibility) }
+        for task in tasks {
+            // The next task of a spread gang needs another node.
+            if request.isSpread {
+                fleet.ineligibility[task.node.position] = NodeIneligibility.cordoned.rawValue
+            }
+            fleet.take(request, node: task.node.position, devices: task.devices)
+            scores.nodeChanged(task.node.position)
+        }
+        let shortfalls = countReasons(request).1
+        for task in tasks.reversed() {
+            fleet.take(request, node: task.node.position, devices: task.devices, giveBack: true)
+        }
+        return shortfalls
     }
 
     /// `.power` when one more task does not fit the node's domains; notes the least that each lacks.

@@ -194,6 +194,27 @@ struct PlacementPropertyTests {
         #expect(seen == expected)
     }
 
+    @Test("A gang that watts stop half-way is told the domain, and that it fits with fewer tasks")
+    func gangShortfall() throws {
+        var generator = SeededGenerator(seed: 28)
+        let topology = RandomFleet.topology(
+            .single, &generator, nodesPerRack: 2...2, gpusPerNode: 2...2)
+        var engine = PlacementEngine(topology: topology)
+        let task = TaskRequest(gpuCount: 1, gpuMilli: 1000, cpuMilli: 0, memoryMiB: 0)
+        let spec = JobSpec(name: "j", taskCount: 4, task: task, floor: Milliwatts(300))
+        // Idle floors are about 120 each, so each task grows the charge by about 180.
+        engine.setBudget(DomainIndex(0), engine.charge(of: DomainIndex(0)) + Milliwatts(600))
+        guard case .refused(let refusal) = engine.place(spec) else {
+            Issue.record("it was not refused")
+            return
+        }
+        #expect(refusal.tasksThatFit == 3)
+        #expect(refusal.shortfalls.map(\.domain) == [DomainIndex(0)])
+        #expect(refusal.fitsIf.contains(.fewerTasks(3)))
+        let shortfall = try #require(refusal.shortfalls.first)
+        #expect(refusal.fitsIf.contains(.morePower(shortfall)))
+    }
+
     private func fits(
         _ spec: JobSpec, _ engine: PlacementEngine, after change: PlacementChange
     ) -> Bool {
