@@ -22,6 +22,8 @@ struct EnforcedNode {
     /// The holder is to be asked for its next step `delayNanoseconds` after `askedAt`.
     var askedAt: ClockReading
     var delayNanoseconds: Int64 = 0
+    /// The counts of the holder that the log has told.
+    var loggedCounts = HolderCounts()
     /// Failed steps in a row.
     var failureCount = 0
     var lastStatus: EnforcerStatus?

@@ -24,20 +24,20 @@ package final class EnforcerCore {
 
     private static let statusNanoseconds: Int64 = 1_000_000_000
     /// Time between two looks for devices that do not answer.
-    private static let searchNanoseconds: Int64 = 20_000_000
+    static let searchNanoseconds: Int64 = 20_000_000
 
     let topology: Topology
-    private let devices: any DeviceBackend
+    let devices: any DeviceBackend
     let records: any RecordStorage
     let clock: any LeaseClock
-    private let newIncarnation: () -> RandomID
-    private let logger: Logger
+    let newIncarnation: () -> RandomID
+    let logger: Logger
     var nodes: [EnforcedNode] = []
     private(set) var positions: [String: Int] = [:]
     private var outbox: [Outgoing] = []
     /// The devices did not answer: look whether they are those of before when they answer again.
-    private var isHardwareDoubtful = true
-    private var inventoryTriedAt: ClockReading?
+    var isHardwareDoubtful = true
+    var inventoryTriedAt: ClockReading?
 
     /// An enforcer that has not looked at its devices yet; ``advance()`` does.
     ///
@@ -263,9 +263,10 @@ package final class EnforcerCore {
             case .storeRecord(let record):
                 do throws(RecordError) {
                     try records.store(record, of: nodes[position].name)
+                    nodes[position].failureCount = 0
                     nodes[position].holder?.recordStored(now: clock.read())
                 } catch {
-                    logger.error("node \(nodes[position].name): \(error)")
+                    logFailure("\(error)", position)
                     fail(position)
                     return nil
                 }
@@ -292,13 +293,18 @@ package final class EnforcerCore {
                 nodes[position].holder?.capsRead(reading, now: now)
             }
             return true
-        case .refused(let reason):
-            logger.error("node \(nodes[position].name): \(reason)")
+        case .refused(let reason): logFailure(reason, position)
         case .caps, .sensors, .done:
-            logger.error("node \(nodes[position].name): the devices are not those of the plan")
+            logFailure("the devices are not those of the plan", position)
         }
         fail(position)
         return false
+    }
+
+    /// Logs the first failure of a row: the same step is tried again several times a second.
+    private func logFailure(_ reason: String, _ position: Int) {
+        guard nodes[position].failureCount == 0 else { return }
+        logger.error("node \(nodes[position].name): \(reason); trying again")
     }
 
     private func fail(_ position: Int) {
@@ -311,6 +317,7 @@ package final class EnforcerCore {
     private func finish(_ position: Int) {
         let now = clock.read()
         if nodes[position].holder?.takeAcknowledgement() == true { sendRenewal(position) }
+        logEvents(position)
         guard nodes[position].agent != nil, let status = nodes[position].status(now: now) else {
             return
         }
@@ -323,62 +330,18 @@ package final class EnforcerCore {
         send(.status(status), position)
     }
 
-    // MARK: - Finding the devices
-
-    /// Looks which devices there are, at the start and whenever they have been away.
-    ///
-    /// Devices of another boot have lost all caps: their node gets a holder of a new incarnation,
-    /// which begins at the fallback.
-    private func findDevices() {
-        let now = clock.read()
-        if let last = inventoryTriedAt, now.heldSince(last) < EnforcerCore.searchNanoseconds {
-            return
+    /// Logs a lease that ended and caps that somebody else has raised, once each.
+    private func logEvents(_ position: Int) {
+        let name = nodes[position].name
+        guard let counts = nodes[position].holder?.counts else { return }
+        let known = nodes[position].loggedCounts
+        if counts.leaseExpiries > known.leaseExpiries {
+            logger.warning("node \(name): its lease ended; it goes to its fallback")
         }
-        inventoryTriedAt = now
-        for position in nodes.indices {
-            do throws(DeviceError) {
-                try findDevices(of: position)
-            } catch {
-                if case .unavailable = error { return }
-                logger.error("node \(nodes[position].name): \(error)")
-            }
+        if counts.violations > known.violations {
+            let count = counts.violations - known.violations
+            logger.error("node \(name): \(count) caps were found raised by another hand; corrected")
         }
-        isHardwareDoubtful = false
-        logger.info("the devices of \(nodes.count { $0.holder != nil }) nodes answer")
-    }
-
-    private func findDevices(of position: Int) throws(DeviceError) {
-        let node = nodes[position]
-        let inventory = try devices.inventory(node: node.name)
-        if node.holder != nil, node.bootID == inventory.bootID { return }
-        let expected = topology.model(of: node.index).name
-        guard inventory.devices.count == topology.type(of: node.index).gpuCount,
-            inventory.devices.allSatisfy({ $0.model == expected })
-        else { throw .refused("the devices are not those of the plan") }
-        let configuration = LeaseHolder.Configuration(
-            node: node.name, bootID: RandomID(bytes: inventory.bootID),
-            fallback: topology.type(of: node.index).fallback,
-            devices: inventory.devices.map {
-                CapRange(minimum: $0.minimumCap, maximum: $0.maximumCap)
-            },
-            settleNanoseconds: inventory.settleNanoseconds, driftPPM: topology.lease.driftPPM)
-        let now = clock.read()
-        nodes[position].bootID = inventory.bootID
-        nodes[position].proofNanoseconds = records.proof(of: node.name)
-        nodes[position].holder = LeaseHolder(
-            configuration: configuration, incarnation: newIncarnation(),
-            record: records.record(of: node.name),
-            provenEnforcerNanoseconds: nodes[position].proofNanoseconds, now: now)
-        nodes[position].makeDue()
-    }
-}
-
-extension RandomID {
-    /// An id for a boot that a driver names in its own way: the first and the last eight bytes.
-    init(bytes: [UInt8]) {
-        func number(_ part: some Sequence<UInt8>) -> UInt64 {
-            part.reduce(0) { $0 << 8 | UInt64($1) }
-        }
-        self.init(high: number(bytes.prefix(8)), low: number(bytes.dropFirst(8).suffix(8)))
+        nodes[position].loggedCounts = counts
     }
 }

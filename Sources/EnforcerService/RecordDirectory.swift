@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 package import ControlPlane
+internal import FleetModel
 internal import Glibc
 internal import LocalSocket
 
@@ -34,11 +35,17 @@ package protocol RecordStorage: AnyObject {
 
 /// A directory with a few small files for each node, best on tmpfs; one process holds its lock.
 ///
-/// A lease counts only in the boot that wrote it, so its record need not survive a power loss; the
-/// fallback in it does, so a record with another fallback than the one before is synced to disk.
+/// ```
+/// NODE.lease     the record: replaced by rename, so it survives SIGKILL; not synced, for a lease
+///                counts only in the boot that wrote it
+/// NODE.fallback  the fallback alone, whenever it changes: synced, for it counts for ever
+/// NODE.proof     what the self-test measured
+/// OWNER.lock     held while the process lives
+/// ```
 package final class RecordDirectory: RecordStorage {
     private let path: String
     private let lockDescriptor: Int32
+    /// The version of the fallback that is synced to disk, of nodes that were looked at.
     private var syncedFallbacks: [String: UInt64] = [:]
 
     /// Opens a directory, makes it if needed (mode 0700), and takes its lock.
@@ -67,13 +74,34 @@ package final class RecordDirectory: RecordStorage {
     deinit { close(lockDescriptor) }
 
     package func record(of node: String) -> LeaseRecord? {
-        read("\(node).lease").flatMap(RecordCodec.decode)
+        let lease = read("\(node).lease").flatMap(RecordCodec.decode)
+        guard let synced = read("\(node).fallback").flatMap(RecordCodec.decode) else {
+            return lease
+        }
+        syncedFallbacks[node] = synced.fallbackVersion
+        guard var record = lease else { return synced }
+        // A power loss may have brought back an older lease file; the ledger allows for every
+        // fallback that was ever committed, so the newer one is safe.
+        if synced.fallbackVersion > record.fallbackVersion {
+            record.fallback = synced.fallback
+            record.fallbackVersion = synced.fallbackVersion
+        }
+        return record
     }
 
     package func store(_ record: LeaseRecord, of node: String) throws(RecordError) {
-        let isSynced = syncedFallbacks[node] == record.fallbackVersion
-        try replace("\(node).lease", with: RecordCodec.encode(record), isSynced: !isSynced)
-        syncedFallbacks[node] = record.fallbackVersion
+        if syncedFallbacks[node] != record.fallbackVersion {
+            var fallbackAlone = record
+            fallbackAlone.bootID = .none
+            fallbackAlone.fence = .zero
+            fallbackAlone.fenceEpochID = .none
+            fallbackAlone.cap = .zero
+            fallbackAlone.leaseNanoseconds = 0
+            let bytes = RecordCodec.encode(fallbackAlone)
+            try replace("\(node).fallback", with: bytes, isSynced: true)
+            syncedFallbacks[node] = record.fallbackVersion
+        }
+        try replace("\(node).lease", with: RecordCodec.encode(record), isSynced: false)
     }
 
     package func proof(of node: String) -> Int64? {

@@ -100,7 +100,7 @@ final class TestFleet {
         try await coordinator.stop()
         for name in [
             "plan", "ca.pem", "ca.key", "n1.pem", "n1.key", "c1.pem", "c1.key",
-            "records/n1.lease", "records/node-n1.lock",
+            "records/n1.lease", "records/n1.fallback", "records/node-n1.lock",
         ] {
             unlink("\(directory)/\(name)")
         }

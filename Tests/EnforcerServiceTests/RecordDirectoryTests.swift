@@ -19,7 +19,7 @@ private func withDirectory(_ body: (String) throws -> Void) throws {
     var template = Array("/tmp/busbar-records-XXXXXX".utf8CString)
     let path = String(cString: try #require(mkdtemp(&template)))
     defer {
-        for name in ["n1.lease", "n1.lease.new", "n1.proof", "a.lock", "b.lock"] {
+        for name in ["n1.fallback", "n1.lease", "n1.lease.new", "n1.proof", "a.lock", "b.lock"] {
             unlink("\(path)/\(name)")
         }
         rmdir(path)
@@ -46,6 +46,28 @@ struct RecordDirectoryTests {
             changed.cap = .watts(900)
             try next.store(changed, of: "n1")
             #expect(next.record(of: "n1") == changed)
+        }
+    }
+
+    @Test("A power loss that takes the lease file leaves the fallback; the newer fallback counts")
+    func powerLoss() throws {
+        try withDirectory { path in
+            let directory = try RecordDirectory(path: path, owner: "a")
+            try directory.store(record, of: "n1")
+            unlink("\(path)/n1.lease")
+            let found = try #require(directory.record(of: "n1"))
+            #expect(found.fallback == .watts(800))
+            #expect(found.fallbackVersion == 3)
+            #expect(found.cap == .zero, "there is no lease in it")
+            #expect(found.fence == .zero)
+
+            var newer = record
+            newer.fallback = .watts(700)
+            newer.fallbackVersion = 4
+            try directory.store(newer, of: "n1")
+            try directory.replace("n1.lease", with: RecordCodec.encode(record), isSynced: false)
+            #expect(directory.record(of: "n1")?.fallback == .watts(700))
+            #expect(directory.record(of: "n1")?.cap == record.cap)
         }
     }
 
