@@ -167,11 +167,12 @@ import Testing
     @Test("A peer that dribbles a handshake, a record or a frame is cut, however busy it looks")
     func dribble() async throws {
         var limits = TransportLimits()
-        limits.handshake = .milliseconds(1500)
+        limits.handshake = .seconds(3)
         limits.frame = .milliseconds(300)
         let site = try await Site(limits: limits)
 
-        // A byte every 10 ms would take seconds for each of these; every byte is progress.
+        // A byte every 20 ms would take longer than the limits for each of these, and every byte is
+        // progress.
         let handshake = try await site.plainSocket()
         let beginner = try TLSEngine(
             context: site.agent, side: .client(.agent), policy: .coordinator(of: "a"))
@@ -189,7 +190,7 @@ import Testing
             inFrame.send([byte])
             frame.write(inFrame.takeBytes())
             // The slowness is what is under test.
-            try await Task.sleep(for: .milliseconds(10))
+            try await Task.sleep(for: .milliseconds(20))
         }
         #expect(frame.isEnded)
         try await site.expectWarnings([
@@ -203,7 +204,7 @@ import Testing
         for byte in bytes where !socket.isEnded {
             socket.write([byte])
             // The slowness is what is under test.
-            try await Task.sleep(for: .milliseconds(10))
+            try await Task.sleep(for: .milliseconds(20))
         }
         #expect(socket.isEnded, "the dribbling was taken to its end")
     }
@@ -224,7 +225,7 @@ import Testing
         let site = try await Site()
         let short = try TLSContext(
             try site.fleet.credentials(
-                .agentA1, validity: Validity(start: now - 10, end: wallClock() + 2)))
+                .agentA1, validity: Validity(start: now - 10, end: wallClock() + 4)))
         let (connection, _) = try await site.dialer(short).connect(to: site.endpoint)
         #expect(await connection.end() == .closedByPeer)
         try await site.expectWarnings(["certificate has expired"])
@@ -271,7 +272,7 @@ import Testing
     @Test("A thousand silent connections are cut in time, and others are served meanwhile")
     func silentThousand() async throws {
         var limits = TransportLimits()
-        limits.handshake = .milliseconds(1500)
+        limits.handshake = .seconds(4)
         let site = try await Site(limits: limits)
         var sockets: [PlainSocket] = []
         for _ in 0..<1000 { sockets.append(try await site.plainSocket()) }

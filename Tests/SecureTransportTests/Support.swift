@@ -119,12 +119,12 @@ struct Site {
     }
 }
 
-/// Waits for a condition, ten seconds at most.
+/// Waits for a condition, thirty seconds at most.
 func eventually(
     _ what: String = "condition", _ condition: () async throws -> Bool,
     sourceLocation: SourceLocation = #_sourceLocation
 ) async throws {
-    let deadline = ContinuousClock.now + .seconds(10)
+    let deadline = ContinuousClock.now + .seconds(30)
     while try await !condition() {
         try #require(
             ContinuousClock.now < deadline, "\(what) was not met in time",

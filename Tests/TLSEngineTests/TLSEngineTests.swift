@@ -172,7 +172,7 @@ import Testing
     func idle() async {
         // In a process of its own, for the heap belongs to all tests of a process.
         await #expect(processExitsWith: .success) {
-            let count = 500
+            let count = 200
             let fleet = try TestFleet()
             let server = try TLSContext(try fleet.credentials(.coordinatorA))
             let client = try TLSContext(try fleet.credentials(.agentA1))
