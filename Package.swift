@@ -184,7 +184,12 @@ let allTargets: [Target] = [
             "ControlPlane", "DecisionStoreSQLite", "FleetModel", "Configuration", "SecureTransport",
             "CertificateAuthority", "TLSEngine", "Wire", nioCore, nioPosix, logging,
         ]),
-    tests("OperatorCLI", ["FleetModel", "Configuration", "Wire"]),
+    tests(
+        "OperatorCLI",
+        [
+            "CertificateAuthority", "Configuration", "FleetModel", "SecureTransport", "TLSEngine",
+            "Wire", argumentParser, logging, nioCore, nioPosix,
+        ]),
     // The shape of the repository, and whole fleets of real processes.
     .testTarget(name: "RepositoryTests", swiftSettings: strict),
     .testTarget(

@@ -26,7 +26,10 @@ struct JobOptions: ParsableArguments {
     @Option(help: ArgumentHelp("Level within which the gang must lie.", valueName: "level"))
     var within: String?
     @Flag(help: "Each task on a node of its own.") var spread = false
-    @Option(help: ArgumentHelp("A higher number is more important.", valueName: "number"))
+    // The next argument is the value even when it begins with a dash: classes may be negative.
+    @Option(
+        parsing: .unconditional,
+        help: ArgumentHelp("A higher number is more important.", valueName: "number"))
     var priority: Int32 = 0
     @Option(help: ArgumentHelp("Weight inside the priority.", valueName: "number"))
     var weight: UInt32 = 1
@@ -41,6 +44,13 @@ struct JobOptions: ParsableArguments {
     var isEmpty: Bool { gpus == nil && cpuMilli == 0 && memoryMib == 0 }
 
     func validate() throws {
+        // 100 years in nanoseconds still fit.
+        if let duration, !(duration > 0 && duration <= 3.2e9) {
+            throw ValidationError("--duration is a number of seconds above 0")
+        }
+        if let floor, !(1...1_000_000).contains(floor) {
+            throw ValidationError("--floor is from 1 to 1000000 watts")
+        }
         guard let wrong = selector.first(where: { !$0.contains("=") }) else { return }
         throw ValidationError("--selector takes key=value, not `\(wrong)`")
     }

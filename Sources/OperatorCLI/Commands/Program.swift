@@ -52,7 +52,8 @@ package enum Program {
             return ExitStatus.success.rawValue
         }
         let message = Busbar.message(for: error).split(separator: "\n").joined(separator: " ")
-        let words = arguments.prefix { !$0.hasPrefix("-") }.prefix(1)
+        let known = Busbar.configuration.subcommands.compactMap { $0.configuration.commandName }
+        let words = Arguments.normalized(arguments).prefix(1).filter(known.contains)
         let command = (["busbar"] + words).joined(separator: " ")
         report(
             CommandFailure(.usage, message, hint: "see `\(command) --help`"), arguments)

@@ -33,7 +33,9 @@ extension UpSession {
     }
 
     private func runFleet() async throws(CommandFailure) -> UpSummary {
-        guard try await startProcesses() else { return await summary(nil, firstPlaced: nil) }
+        guard try await startProcesses() else {
+            return await summary(nil, last: nil, firstPlaced: nil)
+        }
         let address = try FleetAddress(options.directory)
         let client = try OperatorClient(address, patience: .seconds(3600))
         client.open()
@@ -42,8 +44,8 @@ extension UpSession {
             if try await becomeHealthy(client) {
                 firstPlaced = try await submitSamples(client)
             }
-            await watchFleet(client)
-            let result = await summary(client, firstPlaced: firstPlaced)
+            let last = await watchFleet(client)
+            let result = await summary(client, last: last, firstPlaced: firstPlaced)
             await client.close()
             return result
         } catch {
@@ -123,8 +125,12 @@ extension UpSession {
 
     // MARK: - Running
 
-    private func watchFleet(_ client: OperatorClient) async {
+    /// Shows the fleet until the run is over.
+    ///
+    /// - Returns: the last that the coordinator said.
+    private func watchFleet(_ client: OperatorClient) async -> FleetStatus? {
         progress.clear()
+        var last: FleetStatus?
         var display = UpDisplay(isJSON: options.isJSON)
         var nextAt: Int64 = 0
         while !isOver {
@@ -132,20 +138,22 @@ extension UpSession {
             if now >= nextAt && display.isDue(now: now) {
                 nextAt = now + 1_000_000_000
                 let status = try? await client.status(.seconds(1))
+                last = status ?? last
                 let hardware = await hardwareProbe.summaryInBackground()
                 display.show(status, hardware, note: lastNote, now: now)
             }
             await UpSession.pause(milliseconds: 50)
         }
         display.finish()
+        return last
     }
 
     private func summary(
-        _ client: OperatorClient?, firstPlaced: Double?
+        _ client: OperatorClient?, last: FleetStatus?, firstPlaced: Double?
     ) async -> UpSummary {
-        UpSummary(
-            fleet: topology.fleetName, seconds: elapsedSeconds,
-            status: try? await client?.status(UpSession.deadline),
+        let now = try? await client?.status(UpSession.deadline)
+        return UpSummary(
+            fleet: topology.fleetName, seconds: elapsedSeconds, status: now ?? last,
             hardware: await hardwareProbe.summaryInBackground(),
             firstPlacedSeconds: firstPlaced, restarts: restarts)
     }
