@@ -29,6 +29,7 @@ struct CBusbar_arena {
     // The block being filled, then those filled before it; the first block is the last in the list.
     block *top;
     size_t top_used;
+    // Bytes of all blocks that are filled, or lost at a block's end.
     size_t used;
     size_t limit;
     uint64_t block_count;
@@ -47,36 +48,61 @@ static block *block_create(size_t capacity) {
     return made;
 }
 
+// The size that an allocation takes in its block.
+static size_t rounded(size_t size) {
+    return (size + fence + alignment - 1) & ~(size_t)(alignment - 1);
+}
+
+// The bytes that are left in the block being filled.
+static size_t rest(const CBusbar_arena *arena) { return arena->top->capacity - arena->top_used; }
+
+// Adds a block of at least `least` bytes, twice the last one's size where `most` allows it. What is
+// left of the last one is lost until the reset, and counts as used.
+static void add_block(CBusbar_arena *arena, size_t least, size_t most) {
+    size_t capacity = arena->top->capacity * 2;
+    if (capacity > most) capacity = most;
+    if (capacity < least) capacity = least;
+    block *made = block_create(capacity);
+    arena->used += rest(arena);
+    made->next = arena->top;
+    arena->top = made;
+    arena->top_used = 0;
+    arena->block_count += 1;
+}
+
+static void *take(CBusbar_arena *arena, size_t size) {
+    void *result = arena->top->bytes + arena->top_used;
+    ASAN_UNPOISON_MEMORY_REGION(result, size);
+    arena->top_used += rounded(size);
+    arena->used += rounded(size);
+    return result;
+}
+
 void *CBusbar_arena_build(CBusbar_arena *arena, size_t size) {
     if (size > SIZE_MAX / 4) {
         fputs("busbar: a message is too large to build\n", stderr);
         abort();
     }
-    const size_t rounded = (size + fence + alignment - 1) & ~(size_t)(alignment - 1);
-    if (rounded > arena->top->capacity - arena->top_used) {
-        size_t capacity = arena->top->capacity * 2;
-        while (capacity < rounded) capacity *= 2;
-        block *made = block_create(capacity);
-        made->next = arena->top;
-        arena->top = made;
-        arena->top_used = 0;
-        arena->block_count += 1;
-    }
-    void *result = arena->top->bytes + arena->top_used;
-    ASAN_UNPOISON_MEMORY_REGION(result, size);
-    arena->top_used += rounded;
-    arena->used += rounded;
-    return result;
+    if (rounded(size) > rest(arena)) add_block(arena, rounded(size), SIZE_MAX);
+    return take(arena, size);
 }
 
+// The allocator of an unpack: all blocks together never hold more than the limit.
 static void *bounded_alloc(void *data, size_t size) {
     CBusbar_arena *arena = data;
-    // Room for the rounding of this allocation is part of the bound.
-    if (size > arena->limit || arena->used > arena->limit - size) {
+    const size_t left = arena->limit > arena->used ? arena->limit - arena->used : 0;
+    if (size > left || rounded(size) > left) {
         arena->is_exhausted = 1;
         return NULL;
     }
-    return CBusbar_arena_build(arena, size);
+    if (rounded(size) > rest(arena)) {
+        if (rest(arena) > left - rounded(size)) {
+            arena->is_exhausted = 1;
+            return NULL;
+        }
+        add_block(arena, rounded(size), left - rest(arena));
+    }
+    return take(arena, size);
 }
 
 // Memory comes back at the reset, all at once.
@@ -92,6 +118,7 @@ CBusbar_arena *CBusbar_arena_create(size_t first, size_t limit) {
         abort();
     }
     const size_t least = 256;
+    if (first > limit) first = limit;
     arena->allocator = (ProtobufCAllocator){bounded_alloc, no_free, arena};
     arena->top = block_create(first < least ? least : first);
     arena->top_used = 0;
@@ -132,7 +159,5 @@ ProtobufCMessage *CBusbar_arena_unpack(
 }
 
 int CBusbar_arena_is_exhausted(const CBusbar_arena *arena) { return arena->is_exhausted; }
-
-size_t CBusbar_arena_used(const CBusbar_arena *arena) { return arena->used; }
 
 uint64_t CBusbar_arena_block_count(const CBusbar_arena *arena) { return arena->block_count; }

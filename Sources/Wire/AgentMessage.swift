@@ -49,8 +49,9 @@ extension AgentMessage {
 
     /// Reads a message, a report into the caller's buffer.
     ///
-    /// Takes nothing from malloc for a report when `report` held one of at least as many GPUs before
-    /// and nobody else holds its columns. When this throws, the content of `report` is unspecified.
+    /// Takes nothing from malloc for a report when `report` held one of at least as many GPUs
+    /// before and nobody else holds its columns. When this throws, the content of `report` is
+    /// unspecified.
     ///
     /// - Throws: what is wrong with the message; the sender is at fault.
     package static func decode(

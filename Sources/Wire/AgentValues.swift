@@ -68,8 +68,8 @@ package struct AgentWelcome: Hashable, Sendable {
 
 /// A lease grant with the site leader's signature over it.
 package struct SignedGrant: Hashable, Sendable {
-    /// The bytes that are signed: an encoded ``LeaseGrant``; read it with `LeaseGrant.decode`, after
-    /// the signature is verified over exactly these bytes.
+    /// The bytes that are signed: an encoded ``LeaseGrant``; read it with `LeaseGrant.decode`,
+    /// after the signature is verified over exactly these bytes.
     package var payload: [UInt8]
     /// ECDSA P-256 with SHA-256, DER.
     package var signature: [UInt8]

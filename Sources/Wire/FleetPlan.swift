@@ -3,7 +3,8 @@
 internal import CBusbarProto
 package import FleetModel
 
-/// A topology as one message, for processes that read no YAML: simulated hardware, enforcers, agents.
+/// A topology as one message, for processes that read no YAML: simulated hardware, enforcers and
+/// agents.
 ///
 /// Reading checks what every user of a ``Topology`` relies on: all indices are in range, parents
 /// precede their children and share their site and tree, names are valid and unique, no node has

@@ -53,7 +53,8 @@ extension TaskStatus: Mapped {
     static func read(_ message: Busbar__V1__TaskStatus) throws(WireError) -> TaskStatus {
         TaskStatus(
             task: TaskAttempt(
-                job: JobID(message.job_id), taskIndex: message.task_index, attempt: message.attempt),
+                job: JobID(message.job_id), taskIndex: message.task_index,
+                attempt: message.attempt),
             state: try fields.value(message.state.rawValue, "state"),
             message: try fields.text(message.message, "message"))
     }
@@ -79,7 +80,8 @@ extension TaskStart: Mapped {
         let milli = try fields.number(message.gpu_milli, "gpu_milli", in: 0...1000)
         return TaskStart(
             task: TaskAttempt(
-                job: JobID(message.job_id), taskIndex: message.task_index, attempt: message.attempt),
+                job: JobID(message.job_id), taskIndex: message.task_index,
+                attempt: message.attempt),
             jobName: try fields.name(message.job_name, "job_name"),
             devices: try fields.devices(message.n_devices, message.devices, "devices"),
             gpuMilli: UInt16(milli),

@@ -6,13 +6,14 @@ internal import CBusbarProto
 ///
 /// The first block is allocated once and reused for every frame, so a steady stream of small
 /// messages takes nothing from malloc. A larger frame adds blocks, freed when that frame is done.
-/// One hostile frame can take at most `limit` bytes.
+/// All blocks that one frame is unpacked into hold at most `limit` bytes together.
 ///
 /// One arena serves any number of connections of one thread, one after the other.
+//
+// `@unchecked Sendable`: the arena is the only owner of the C arena, nothing points into it between
+// two calls, and every use is exclusive (`inout`), so whoever holds the value may use it on any
+// thread.
 package struct WireArena: ~Copyable, @unchecked Sendable {
-    // Sendable: the arena is the only owner of the C arena, nothing points into it between two calls,
-    // and every use is exclusive (`inout`), so whoever holds the value may use it on any thread.
-
     /// Owns the C arena: created in init, destroyed in deinit.
     let handle: OpaquePointer
     /// The most bytes that one frame may unpack into.

@@ -6,8 +6,8 @@ import Wire
 
 /// Goal: what is encoded is what is decoded, for every message.
 ///
-/// Method: random values of every type that travels by itself, from fixed seeds; every case of every
-/// envelope comes up many times.
+/// Method: random values of every type that travels by itself, from fixed seeds; every case of
+/// every envelope comes up many times.
 @Suite("Round trips")
 struct RoundTripTests {
     static let rounds: UInt64 = 300

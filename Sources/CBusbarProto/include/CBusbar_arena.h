@@ -13,8 +13,9 @@
 
 typedef struct CBusbar_arena CBusbar_arena;
 
-// Makes an arena whose first block has `block` bytes. One frame may unpack into at most `limit`
-// bytes. Ends the process when there is no memory.
+// Makes an arena whose first block has `block` bytes, at most `limit` and at least 256. All blocks
+// that one frame is unpacked into hold at most `limit` bytes together. Ends the process when there
+// is no memory.
 CBusbar_arena *CBusbar_arena_create(size_t block, size_t limit);
 
 // Frees the arena and all that was allocated in it.
@@ -34,9 +35,6 @@ ProtobufCMessage *CBusbar_arena_unpack(
 
 // Whether the last unpack ended because of the limit.
 int CBusbar_arena_is_exhausted(const CBusbar_arena *arena);
-
-// Bytes allocated since the last reset.
-size_t CBusbar_arena_used(const CBusbar_arena *arena);
 
 // The bytes of a text before its terminating zero.
 static inline size_t CBusbar_text_length(const char *text) { return strlen(text); }

@@ -68,8 +68,8 @@ enum Codec {
         bytes.append(contentsOf: UnsafeBufferPointer(start: packed, count: size))
     }
 
-    /// The address of the generated descriptor, as the generated initializer writes it: the imported
-    /// global itself would be copied by `withUnsafePointer`.
+    /// The address of the generated descriptor, as the generated initializer writes it: the
+    /// imported global itself would be copied by `withUnsafePointer`.
     private static func descriptor<M: Mapped>(
         of type: M.Type, _ handle: OpaquePointer
     ) -> UnsafePointer<ProtobufCMessageDescriptor> {

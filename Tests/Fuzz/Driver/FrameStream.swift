@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// How an input of a frame target is read: the first byte bounds the frames, the second one cuts the
-/// rest into pieces as a network would.
+/// How an input of a frame target is read: the first byte bounds the frames, the second one cuts
+/// the rest into pieces as a network would.
 package struct FrameStream {
     /// The longest frame allowed.
     package var limit: Int

@@ -82,7 +82,7 @@ private func checkReportBuffer(_ input: [UInt8]) {
     }
 }
 
-/// The splitter finds what the plainest reading finds, and holds no more than one frame and a piece.
+/// The splitter finds what the plainest reading finds, and holds at most a frame and a piece.
 private func checkSplitter(_ input: [UInt8]) {
     guard let stream = FrameStream(input) else { return }
     var splitter = FrameSplitter(limit: stream.limit)
