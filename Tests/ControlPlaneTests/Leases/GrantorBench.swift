@@ -154,3 +154,9 @@ struct GrantorBench {
         grantor.view(of: NodeIndex(node), now: now)?.state
     }
 }
+
+/// The write of a tick, which there must be.
+func proposal(of bench: inout GrantorBench) throws -> LedgerWrite {
+    let write = bench.propose()
+    return try #require(write)
+}
