@@ -100,7 +100,8 @@ package final class AgentProgram: Sendable {
                     holdNanoseconds: topology.lease.holdNanoseconds)
             },
             shareInterval: .milliseconds(options.shareIntervalMilliseconds),
-            devices: SimulatedDevices(path: options.hardware), loop: group.next())
+            devices: SimulatedDevices(path: options.hardware, timeoutNanoseconds: 2_000_000_000),
+            loop: group.next())
         self.group = group
         self.host = host
         life = Task { await AgentProgram.live(host, nodes, options.enforcer, endpoints, group) }

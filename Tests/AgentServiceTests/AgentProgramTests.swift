@@ -63,7 +63,7 @@ struct AgentProgramTests {
         }
     }
 
-    @Test("A task draws, moves watts by plan and load, and ends by itself")
+    @Test("A task draws what plan and cap allow, and stops when it is told to")
     func task() async throws {
         try await withFleet { fleet in
             try await isAcknowledged(1000, fleet)
@@ -78,7 +78,7 @@ struct AgentProgramTests {
                 .taskStart(
                     TaskStart(
                         task: task, jobName: "train", devices: [0], gpuMilli: 1000,
-                        profile: .steady, durationNanoseconds: 2_000_000_000, onLeaseEnd: .keep)))
+                        profile: .steady, durationNanoseconds: nil, onLeaseEnd: .keep)))
             try await eventually("the task draws its share") {
                 fleet.coordinator.state.withLock { state in
                     guard let report = state.reports.last else { return false }
@@ -86,9 +86,10 @@ struct AgentProgramTests {
                         && report.enforcedCapMilliwatts[0] == 700_000
                 }
             }
-            try await eventually("the task has ended") {
+            fleet.coordinator.send(.taskStop(task))
+            try await eventually("the task has stopped") {
                 fleet.coordinator.state.withLock { state in
-                    state.statuses.contains(TaskStatus(task: task, state: .finished))
+                    state.statuses.contains(TaskStatus(task: task, state: .stopped))
                 }
             }
             try await eventually("the GPU is idle") {

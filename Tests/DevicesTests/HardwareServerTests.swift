@@ -57,7 +57,7 @@ private final class RunningHardware: Sendable {
     }
 
     private func wait(_ flag: borrowing Atomic<Bool>) throws {
-        for _ in 0..<5000 where !flag.load(ordering: .acquiring) { usleep(1000) }
+        for _ in 0..<30_000 where !flag.load(ordering: .acquiring) { usleep(1000) }
         let isSet = flag.load(ordering: .acquiring)
         try #require(isSet)
     }
@@ -79,13 +79,18 @@ private func socketPath() -> String {
     "/tmp/busbar-hw-\(getpid())-\(UInt32.random(in: 0...(.max)))"
 }
 
+/// A client that waits long: a machine that builds at the same time is slow.
+private func patientDevices(_ path: String) -> SimulatedDevices {
+    SimulatedDevices(path: path, timeoutNanoseconds: 20_000_000_000)
+}
+
 @Suite("Hardware server")
 struct HardwareServerTests {
     @Test("Many commands in one call are carried out and answered in order")
     func pipeline() throws {
         let path = socketPath()
         try withHardware(path) {
-            let devices = SimulatedDevices(path: path)
+            let devices = patientDevices(path)
             let inventory = try devices.inventory(node: "n1")
             #expect(inventory.devices.map(\.model) == ["T700", "T700"])
             #expect(inventory.devices[0].uuid != inventory.devices[1].uuid)
@@ -115,7 +120,7 @@ struct HardwareServerTests {
     func refusal() throws {
         let path = socketPath()
         try withHardware(path) {
-            let devices = SimulatedDevices(path: path)
+            let devices = patientDevices(path)
             let answers = try devices.perform([
                 .setCap(node: "n1", device: 0, milliwatts: 350_000),
                 .setCap(node: "n1", device: 0, milliwatts: 900_000),
@@ -137,13 +142,13 @@ struct HardwareServerTests {
         let path = socketPath()
         try withHardware(path) {
             do {
-                let first = SimulatedDevices(path: path)
+                let first = patientDevices(path)
                 _ = try first.perform(
                     [0, 1].map { .setCap(node: "n1", device: $0, milliwatts: 700_000) })
                 #expect(try first.summary().overBudgetInstants == 0)
                 _ = try first.perform([.setCap(node: "n2", device: 0, milliwatts: 700_000)])
             }
-            let second = SimulatedDevices(path: path)
+            let second = patientDevices(path)
             let summary = try second.summary()
             #expect(summary.overBudgetInstants == 2)
             #expect(summary.domainEnforced[0] == .watts(2500))
@@ -161,14 +166,14 @@ struct HardwareServerTests {
             let liar = try LocalClient(path: path)
             try liar.send([0xFF, 0xFF, 0xFF])
             #expect(throws: LocalSocketError.closedByPeer) { try liar.receive() }
-            #expect(try SimulatedDevices(path: path).inventory(node: "n2").devices.count == 2)
+            #expect(try patientDevices(path).inventory(node: "n2").devices.count == 2)
         }
     }
 
     @Test("A client finds hardware that was restarted, in a new boot")
     func outlivesServer() throws {
         let path = socketPath()
-        let devices = SimulatedDevices(path: path)
+        let devices = patientDevices(path)
         var firstBoot: [UInt8] = []
         try withHardware(path) { firstBoot = try devices.inventory(node: "n1").bootID }
         #expect(throws: DeviceError.self) { try devices.inventory(node: "n1") }

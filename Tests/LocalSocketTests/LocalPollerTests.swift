@@ -21,7 +21,7 @@ private final class Server {
     /// Turns the loop until `isEnough` of all events so far; at most some seconds.
     func turn(until isEnough: ([LocalEvent]) -> Bool) throws {
         var turned: [LocalEvent] = []
-        for _ in 0..<2000 {
+        for _ in 0..<6000 {
             poller.wait(timeoutNanoseconds: 5_000_000, into: &turned)
             events += turned
             if isEnough(events) { return }
@@ -60,7 +60,8 @@ struct LocalPollerTests {
     func roundTrip() throws {
         let directory = try TemporaryDirectory()
         let server = try Server(path: directory.path + "/s")
-        let client = try LocalClient(path: directory.path + "/s")
+        let client = try LocalClient(
+            path: directory.path + "/s", timeoutNanoseconds: 20_000_000_000)
         let sent = (0..<100).map { index in
             [UInt8](repeating: UInt8(index), count: index * 37)
         }
@@ -106,7 +107,8 @@ struct LocalPollerTests {
         var limits = LocalPoller.Limits()
         limits.frameByteCount = 1000
         let server = try Server(path: directory.path + "/s", limits: limits)
-        let client = try LocalClient(path: directory.path + "/s")
+        let client = try LocalClient(
+            path: directory.path + "/s", timeoutNanoseconds: 20_000_000_000)
         let honest = try LocalClient(path: directory.path + "/s")
         try client.send([UInt8](repeating: 0, count: 1001))
         try server.turn { count($0, of: isClosed) == 1 }
@@ -124,7 +126,8 @@ struct LocalPollerTests {
         var limits = LocalPoller.Limits()
         limits.outputByteCount = 1 << 20
         let server = try Server(path: directory.path + "/s", limits: limits)
-        let client = try LocalClient(path: directory.path + "/s")
+        let client = try LocalClient(
+            path: directory.path + "/s", timeoutNanoseconds: 20_000_000_000)
         try client.send([1])
         try server.turn { count($0, of: isFrame) == 1 }
         let id = try #require(server.opened.first)
@@ -144,7 +147,7 @@ struct LocalPollerTests {
         limits.connectionCount = 3
         let server = try Server(path: directory.path + "/s", limits: limits)
         let clients = try (0..<5).map { _ in
-            try LocalClient(path: directory.path + "/s", timeoutNanoseconds: 2_000_000_000)
+            try LocalClient(path: directory.path + "/s", timeoutNanoseconds: 20_000_000_000)
         }
         try server.turn { count($0, of: isOpened) == 3 }
         #expect(throws: LocalSocketError.closedByPeer) { try clients[4].receive() }
