@@ -18,6 +18,7 @@ extension EnforcerCore {
             return
         }
         inventoryTriedAt = now
+        let known = nodes.indices.filter { nodes[$0].holder != nil }
         for position in nodes.indices {
             do throws(DeviceError) {
                 try findDevices(of: position)
@@ -26,8 +27,34 @@ extension EnforcerCore {
                 logger.error("node \(nodes[position].name): \(error)")
             }
         }
+        guard readAgain(known) else { return }
         isHardwareDoubtful = false
         logger.info("the devices of \(nodes.count { $0.holder != nil }) nodes answer")
+    }
+
+    /// Brings holders that lost an answer a fresh reading before they take another step.
+    ///
+    /// A write whose answer was lost may have been carried out: a holder that did not know of a
+    /// raise could raise another device on top of it.
+    ///
+    /// - Returns: false when the devices do not answer.
+    private func readAgain(_ known: [Int]) -> Bool {
+        guard !known.isEmpty else { return true }
+        do throws(DeviceError) {
+            let answers = try devices.perform(known.map { .readCaps(node: nodes[$0].name) })
+            for (position, answer) in zip(known, answers) {
+                guard case .caps(let caps) = answer,
+                    caps.requestedMilliwatts.count
+                        == topology.type(of: nodes[position].index).gpuCount
+                else { continue }
+                nodes[position].holder?.capsRead(
+                    caps.requestedMilliwatts.map { Milliwatts(Int64($0)) }, now: clock.read())
+                nodes[position].makeDue()
+            }
+            return true
+        } catch {
+            return false
+        }
     }
 
     private func findDevices(of position: Int) throws(DeviceError) {

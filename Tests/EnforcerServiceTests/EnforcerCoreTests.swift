@@ -372,6 +372,29 @@ struct EnforcerFaultTests {
         #expect(try harness.enforcedWatts() == 1000)
     }
 
+    @Test("A raise whose answer was lost is found before anything is raised on top of it")
+    func lostAnswer() throws {
+        let harness = try EnforcerHarness()
+        harness.run(200 * millisecond)
+        try harness.lease(watts: 1000, sequence: 1)
+        harness.send(.shareRequest(capMilliwatts: [300_000, 300_000]))
+        harness.run(200 * millisecond)
+        var highest: UInt32 = 0
+        harness.hardware.afterCommand = { command in
+            highest = max(highest, (try? harness.enforcedWatts()) ?? 9999)
+            if case .setCap(_, 0, 700_000) = command { harness.hardware.losesAnswers = true }
+        }
+        harness.send(.shareRequest(capMilliwatts: [700_000, 300_000]))
+        harness.run(millisecond)
+        #expect(try harness.hardware.enforced("n1") == [700_000, 300_000])
+        // The agent changes its mind before the enforcer knows what became of the raise.
+        harness.send(.shareRequest(capMilliwatts: [300_000, 700_000]))
+        harness.hardware.losesAnswers = false
+        harness.run(500 * millisecond)
+        #expect(try harness.hardware.enforced("n1") == [300_000, 700_000])
+        #expect(highest <= 1000)
+    }
+
     @Test("A deadline that passes while the hardware is away is kept as soon as it is back")
     func deadlineDuringOutage() throws {
         let harness = try EnforcerHarness()

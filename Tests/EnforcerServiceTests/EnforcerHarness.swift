@@ -30,6 +30,8 @@ final class TestHardware: DeviceBackend {
     private let topology: Topology
     var fleet: SimulatedFleet
     var isAvailable = true
+    /// Commands are carried out, but nobody hears of it.
+    var losesAnswers = false
     /// Called after every command that was carried out.
     var afterCommand: (DeviceCommand) -> Void = { _ in }
     private(set) var writeCount = 0
@@ -67,6 +69,7 @@ final class TestHardware: DeviceBackend {
             }
             afterCommand(command)
         }
+        if losesAnswers { throw .unavailable("the answer was lost by the test") }
         return answers
     }
 
