@@ -17,6 +17,9 @@ extension Coordinator {
     private static let urgentInterval: Int64 = 20_000_000
     /// The least time between two solves of a site that placements ask for.
     private static let solveInterval: Int64 = 100_000_000
+    /// How long a placed job may wait for its floors before it goes back into the queue, in
+    /// milliseconds: time for the charges of live nodes to fall, which takes a few seconds.
+    private static let floorPatience: UInt64 = 10_000
     /// Placements of queued jobs tried in one beat, so that frames are not kept waiting.
     private static let attemptsPerBeat = 32
 
@@ -35,6 +38,8 @@ extension Coordinator {
             lastWatchdog = now
             notifier.watchdog()
         }
+        leader.returnStalled(
+            now: SystemClock.unixMilliseconds(), patience: Coordinator.floorPatience)
         if leader.hasQueueWork {
             leader.placeQueued(
                 attempts: Coordinator.attemptsPerBeat, now: SystemClock.unixMilliseconds())
@@ -114,6 +119,8 @@ extension Coordinator {
             grants.removeAll(keepingCapacity: true)
             site.grantor.writeCommitted(
                 sequence: write.sequence, now: SystemClock.reading(), into: &grants)
+            // Any excess is a fault of ours: a debug build stops before a grant rests on it.
+            assert(isLedgerSound(site))
             for issued in grants { sendGrant(issued) }
             if let floors = site.floorsInFlight {
                 site.floorsInFlight = nil
@@ -124,6 +131,12 @@ extension Coordinator {
             observe(site)
             pump()
         }
+    }
+
+    /// Stops the process when a committed ledger is above a budget.
+    private func isLedgerSound(_ site: SiteRuntime) -> Bool {
+        site.grantor.checkInvariants()
+        return true
     }
 
     private func sendGrant(_ issued: IssuedGrant) {
@@ -153,7 +166,7 @@ extension Coordinator {
         }
         var changed: [Int] = []
         site.loop.solve(
-            held: leader.held, spec: { self.leader.job($0)?.spec },
+            held: leader.held,
             conditions: SitePowerLoop.Conditions(budget: budget, fixedCharge: fixed), now: now,
             changedPlans: &changed)
         site.lastSolve = now

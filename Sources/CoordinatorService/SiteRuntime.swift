@@ -92,6 +92,12 @@ final class SiteRuntime {
         }
         domainViews = grantor.domainViews()
         hasLeftCommissioning = domainViews.map(\.hasLeftCommissioning)
+        // What was proven before needs no line in the audit log at every start.
+        var local = 0
+        grantor.forEachNode(now: SystemClock.reading()) { _, view in
+            nodeStates[local] = view.state
+            local += 1
+        }
     }
 
     /// The store's batch for a ledger write: every record compared with the version that was read or

@@ -103,6 +103,7 @@ package enum FleetEventKind: String, Hashable, Sendable, CaseIterable {
     case coordinatorStarted = "coordinator-started"
     case jobSubmitted = "job-submitted"
     case jobPlaced = "job-placed"
+    case jobReturned = "job-returned"
     case jobRunning = "job-running"
     case jobStopping = "job-stopping"
     case jobFinished = "job-finished"

@@ -28,6 +28,7 @@ extension FleetLeader {
         let ids = dirtyJobs.prefix(FleetBatch.maximumJobCount)
         let gone = forgottenJobs.prefix(FleetBatch.maximumForgottenCount)
         let events = newEvents.prefix(FleetBatch.maximumEventCount)
+        for id in ids { count(jobs[id]!) }
         let batch = FleetBatch(
             jobs: ids.map { jobs[$0]!.job }, forgottenJobs: Array(gone), events: Array(events),
             counters: counters, changes: ids.map { jobs[$0]!.change })
@@ -38,6 +39,18 @@ extension FleetLeader {
         isCountersDirty = false
         inFlight = batch
         return batch
+    }
+
+    /// Counts what a record says for the first time, so that the totals in the store never run ahead
+    /// of the records beside them.
+    private mutating func count(_ entry: JobEntry) {
+        let before = entry.durableState ?? .queued
+        if !before.isPlaced && !before.hasEnded && !entry.job.tasks.isEmpty {
+            counters.jobsPlacedTotal += 1
+        }
+        if entry.job.state == .finished && before != .finished {
+            counters.jobsFinishedTotal += 1
+        }
     }
 
     /// The batch in flight is durable: do what has waited for it.
@@ -63,7 +76,13 @@ extension FleetLeader {
         _ job: FleetJob, into directives: inout [FleetDirective]
     ) {
         switch job.state {
-        case .queued, .running:
+        case .queued:
+            releaseReturned(job)
+            if jobs[job.id]?.job.state == .queued, !queue.contains(job.id) {
+                enqueue(job.id)
+                capacityChanged()
+            }
+        case .running:
             break
         case .pending:
             if jobs[job.id]?.job.state == .pending { awaitFloors(of: job.id) }
@@ -74,12 +93,20 @@ extension FleetLeader {
         case .stopping:
             orderStops(of: job, onlyUnended: true, into: &directives)
         case .finished, .failed, .cancelled:
+            releaseReturned(job)
             if !job.tasks.isEmpty {
                 // Tells the nodes that the end is recorded, so that they may forget the tasks.
                 if job.attempt > 0 { orderStops(of: job, onlyUnended: false, into: &directives) }
-                releaseResources(of: job)
+                releaseResources(of: job, tasks: job.tasks)
             }
         }
+    }
+
+    /// Lets go of what a job held before it went back into the queue.
+    private mutating func releaseReturned(_ job: FleetJob) {
+        guard let tasks = jobs[job.id]?.returned else { return }
+        jobs[job.id]!.returned = nil
+        releaseResources(of: job, tasks: tasks)
     }
 
     /// Appends a start for every task that its node has not confirmed, on one node or on all.

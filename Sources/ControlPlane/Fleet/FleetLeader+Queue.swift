@@ -66,19 +66,22 @@ extension FleetLeader {
             let id = queuePass.remaining.removeLast()
             guard let spec = jobs[id]?.job.spec, jobs[id]?.job.state == .queued else { continue }
             let shape = PlacementRequestShape(spec)
-            if let refusal = queuePass.refused[shape] {
-                jobs[id]!.refusal = refusal
+            if let known = queuePass.refused[shape] {
+                if jobs[id]!.refusal == nil { jobs[id]!.refusal = known }
                 continue
             }
             left -= 1
-            switch engine.place(spec, explaining: false) {
+            // Explaining costs as much as several searches: reasons are worked out once, and again
+            // when somebody asks.
+            let isExplaining = jobs[id]!.refusal == nil
+            switch engine.place(spec, explaining: isExplaining) {
             case .placed(let placement):
                 queue.removeAll { $0 == id }
                 place(id, at: placement, now: now)
                 placedCount += 1
             case .refused(let refusal), .undecided(let refusal):
-                jobs[id]!.refusal = refusal
-                queuePass.refused[shape] = refusal
+                if isExplaining { jobs[id]!.refusal = refusal }
+                queuePass.refused[shape] = jobs[id]!.refusal
             }
         }
         return placedCount
@@ -108,8 +111,9 @@ extension FleetLeader {
             $0.message = ""
         }
         jobs[id]!.refusal = nil
-        counters.jobsPlacedTotal += 1
-        isCountersDirty = true
+        jobs[id]!.placedAt = now
+        // No request made for an earlier placement speaks of this one.
+        jobs[id]!.placement = 0
         let job = jobs[id]!.job
         holdResources(of: job)
         let nodes = Set(placement.map(\.node)).count

@@ -35,7 +35,7 @@ extension FleetLeader {
         if let problem = problem(in: spec) {
             return .invalid(message: problem.message, hint: problem.hint)
         }
-        let outcome = engine.place(spec, explaining: false)
+        let outcome = engine.place(spec, explaining: true)
         var refusal: PlacementRefusal?
         var placement: [TaskPlacement]?
         switch outcome {

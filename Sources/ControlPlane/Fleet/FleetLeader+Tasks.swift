@@ -183,8 +183,6 @@ extension FleetLeader {
         switch state {
         case .finished:
             kind = .jobFinished
-            counters.jobsFinishedTotal += 1
-            isCountersDirty = true
         case .failed: kind = .jobFailed
         default: kind = .jobCancelled
         }

@@ -55,8 +55,9 @@ package struct FleetLeader: Sendable {
     var isCountersDirty = false
     var inFlight: FleetBatch?
 
-    /// Per site: jobs whose floors are not yet known to be in its ledger.
-    var awaitingFloors: [[JobID]]
+    /// Per site: placements whose floors are not yet known to be in its ledger.
+    var awaitingFloors: [[FloorsRequest]]
+    var placementCount: UInt64 = 0
     /// Per site: counts the jobs that were ever listed to wait for its ledger.
     package internal(set) var floorRequests: [UInt64]
     var queuePass = QueuePass()
@@ -76,6 +77,12 @@ package struct FleetLeader: Sendable {
         var isDirty = false
         /// Sites whose ledgers do not yet hold the floors.
         var sitesAwaited: [SiteIndex] = []
+        /// Numbers the placement that waits for its floors.
+        var placement: UInt64 = 0
+        /// What it holds until its return to the queue is durable.
+        var returned: [FleetTask]?
+        /// When it was placed, in Unix milliseconds; 0 for before this leader.
+        var placedAt: UInt64 = 0
         /// Why the last attempt to place it failed.
         var refusal: PlacementRefusal?
     }
@@ -198,21 +205,21 @@ package struct FleetLeader: Sendable {
     /// Counts in what a job holds, beside the engine.
     private mutating func noteHeld(_ job: FleetJob) {
         held.hold(job.id, spec: job.spec, tasks: job.tasks)
-        heldMilliTotal += FleetLeader.milli(of: job)
+        heldMilliTotal += FleetLeader.milli(of: job.spec, job.tasks)
     }
 
     /// Lets go of everything that a job holds, and lets queued jobs try again.
-    mutating func releaseResources(of job: FleetJob) {
+    mutating func releaseResources(of job: FleetJob, tasks: [FleetTask]) {
         engine.release(job.id)
-        held.release(job.id, spec: job.spec, tasks: job.tasks)
-        heldMilliTotal -= FleetLeader.milli(of: job)
+        held.release(job.id, spec: job.spec, tasks: tasks)
+        heldMilliTotal -= FleetLeader.milli(of: job.spec, tasks)
         capacityChanged()
     }
 
-    /// Thousandths of GPUs that the job holds.
-    private static func milli(of job: FleetJob) -> UInt64 {
-        let devices = job.tasks.reduce(0) { $0 + $1.placement.devices.count }
-        return UInt64(devices) * UInt64(job.spec.task.gpuMilli)
+    /// Thousandths of GPUs that a job with these tasks holds.
+    private static func milli(of spec: JobSpec, _ tasks: [FleetTask]) -> UInt64 {
+        let devices = tasks.reduce(0) { $0 + $1.placement.devices.count }
+        return UInt64(devices) * UInt64(spec.task.gpuMilli)
     }
 
     /// The sites in which a job has tasks, in order.

@@ -23,9 +23,18 @@ package struct HeldFloors: Sendable {
     /// CPUs that jobs hold of each node, in thousandths.
     package private(set) var heldCPUMilli: [UInt32]
     package private(set) var heldMemoryMiB: [UInt32]
+    /// What the power loop must know of every job that holds something.
+    package private(set) var traits: [JobID: Traits] = [:]
     /// Counts the changes, so that what is derived from the columns is rebuilt only when needed.
     package private(set) var version: UInt64 = 1
     private let topology: Topology
+
+    /// The part of a specification that decides how a job's GPUs share power.
+    package struct Traits: Hashable, Sendable {
+        package var priority: Int32
+        package var weight: UInt32
+        package var gpuMilli: UInt16
+    }
 
     /// Nothing held.
     package init(topology: Topology) {
@@ -59,6 +68,8 @@ package struct HeldFloors: Sendable {
     ///
     /// - Precondition: the placements lie in the topology and leave no GPU held above 1000.
     package mutating func hold(_ job: JobID, spec: JobSpec, tasks: [FleetTask]) {
+        traits[job] = Traits(
+            priority: spec.priority, weight: spec.weight, gpuMilli: spec.task.gpuMilli)
         for task in tasks {
             jobsOfNode[task.placement.node.position].append(job)
             change(job, spec: spec, placement: task.placement, sign: 1)
@@ -67,6 +78,7 @@ package struct HeldFloors: Sendable {
 
     /// Takes the holdings of a job away again; the job must have been held with the same tasks.
     package mutating func release(_ job: JobID, spec: JobSpec, tasks: [FleetTask]) {
+        traits[job] = nil
         for task in tasks {
             let node = task.placement.node.position
             if let position = jobsOfNode[node].firstIndex(of: job) {

@@ -16,7 +16,7 @@ extension SitePowerLoop {
     }
 
     /// Makes domains, gangs and GPUs anew from what jobs hold.
-    mutating func rebuild(held: HeldFloors, spec: (JobID) -> JobSpec?) {
+    mutating func rebuild(held: HeldFloors) {
         problem.removeAll()
         let treeCount = Int(domains.map { topology.domains[$0.position].tree }.max() ?? 0) + 1
         if problem.treeCount != treeCount { problem = PowerProblem(treeCount: treeCount) }
@@ -32,8 +32,7 @@ extension SitePowerLoop {
         for (local, node) in nodes.enumerated() {
             let leaves = leafColumn(of: node, treeCount: treeCount)
             for (device, gpu) in topology.gpus(of: node).enumerated() {
-                let gang = gang(
-                    ofGPU: gpu, held: held, spec: spec, local: local, &lastNodeOfGang)
+                let gang = gang(ofGPU: gpu, held: held, local: local, &lastNodeOfGang)
                 let floor = held.floor(ofGPU: gpu, device: device, on: node)
                 problem.addGPU(
                     floorMilliwatts: UInt32(clamping: floor.rawValue), fullMilliwatts: 0,
@@ -55,12 +54,11 @@ extension SitePowerLoop {
     /// The gang of a GPU: its job's when it is held whole; one of its own when fractions share it,
     /// with the highest class and the highest weight in it; -1 when it is idle.
     private mutating func gang(
-        ofGPU gpu: Int, held: HeldFloors, spec: (JobID) -> JobSpec?, local: Int,
-        _ lastNodeOfGang: inout [Int]
+        ofGPU gpu: Int, held: HeldFloors, local: Int, _ lastNodeOfGang: inout [Int]
     ) -> Int32 {
         let holders = held.holders[gpu]
-        guard let first = holders.first, let firstSpec = spec(first) else { return -1 }
-        if holders.count == 1, firstSpec.task.gpuMilli == 1000 {
+        guard let first = holders.first, let traits = held.traits[first] else { return -1 }
+        if holders.count == 1, traits.gpuMilli == 1000 {
             if let known = gangOfJob[first] {
                 if lastNodeOfGang[Int(known)] != local {
                     isGangSpread[Int(known)] = true
@@ -68,14 +66,17 @@ extension SitePowerLoop {
                 }
                 return known
             }
-            let gang = addGang(firstSpec.priority, firstSpec.weight, job: first)
+            let gang = addGang(traits.priority, traits.weight, job: first)
             gangOfJob[first] = gang
             lastNodeOfGang.append(local)
             return gang
         }
-        let specs = holders.compactMap { spec($0) }
-        let priority = specs.map(\.priority).max() ?? 0
-        let weight = specs.filter { $0.priority == priority }.map(\.weight).max() ?? 1
+        var (priority, weight) = (traits.priority, traits.weight)
+        for holder in holders.dropFirst() {
+            guard let other = held.traits[holder], other.priority >= priority else { continue }
+            weight = other.priority > priority ? other.weight : max(weight, other.weight)
+            priority = other.priority
+        }
         lastNodeOfGang.append(local)
         return addGang(priority, weight, job: nil)
     }
@@ -88,26 +89,32 @@ extension SitePowerLoop {
     }
 
     /// Brings budgets and fulls up to date.
-    mutating func refreshDemand(held: HeldFloors, conditions: Conditions, now: Int64) {
+    ///
+    /// - Returns: true when the problem is another one than before.
+    mutating func refreshDemand(held: HeldFloors, conditions: Conditions, now: Int64) -> Bool {
         estimator.expire(now: now)
-        for local in domains.indices {
-            problem.domainBudgetMilliwatts[local] = conditions.budget[local].rawValue
-        }
+        budgetScratch.removeAll(keepingCapacity: true)
+        for budget in conditions.budget { budgetScratch.append(budget.rawValue) }
+        var hasChanged = false
         for (local, node) in nodes.enumerated() {
             let range = gpus(ofLocal: local)
-            if let charge = conditions.fixedCharge[local] {
-                for gpu in range {
-                    problem.gpuFullMilliwatts[gpu] = problem.gpuFloorMilliwatts[gpu]
-                }
-                reserveFixed(charge, node: node, range: range)
-                continue
-            }
+            let charge = conditions.fixedCharge[local]
             for gpu in range {
-                let isIdle = problem.gpuGang[gpu] < 0
-                problem.gpuFullMilliwatts[gpu] =
-                    isIdle ? problem.gpuFloorMilliwatts[gpu] : demand(of: gpu)
+                let isLeast = charge != nil || problem.gpuGang[gpu] < 0
+                let full = isLeast ? problem.gpuFloorMilliwatts[gpu] : demand(of: gpu)
+                if full != problem.gpuFullMilliwatts[gpu] {
+                    problem.gpuFullMilliwatts[gpu] = full
+                    hasChanged = true
+                }
             }
+            if let charge { reserveFixed(charge, node: node, range: range) }
         }
+        for local in domains.indices
+        where problem.domainBudgetMilliwatts[local] != budgetScratch[local] {
+            problem.domainBudgetMilliwatts[local] = budgetScratch[local]
+            hasChanged = true
+        }
+        return hasChanged
     }
 
     /// Takes what a node may hold above its floors out of the budgets of its domains.
@@ -116,7 +123,7 @@ extension SitePowerLoop {
         let excess = charge.rawValue - floors
         guard excess > 0 else { return }
         topology.forEachDomain(of: node) { domain in
-            problem.domainBudgetMilliwatts[Int(localDomain[domain.position])] -= excess
+            budgetScratch[Int(localDomain[domain.position])] -= excess
         }
     }
 

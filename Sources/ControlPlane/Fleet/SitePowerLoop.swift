@@ -44,6 +44,8 @@ package struct SitePowerLoop: Sendable {
     var isGangSpread: [Bool] = []
     /// The holders of each local GPU when `problem` was made.
     var lastHolders: [[JobID]]
+    /// Budgets while they are worked out.
+    var budgetScratch: [Int64] = []
     /// What each held local GPU is taken to use at full pace, in milliwatts.
     var usedDemand: [UInt32]
 
@@ -56,6 +58,8 @@ package struct SitePowerLoop: Sendable {
     package internal(set) var isBinding: [Bool]
     /// True when the last solve found an optimum.
     package internal(set) var isSolved = false
+    /// Counts the solves that were not left out.
+    package private(set) var solveCount: UInt64 = 0
     var telemetry: SiteTelemetry
 
     /// A loop that has heard nothing yet: every target is the node's fallback.
@@ -124,19 +128,22 @@ package struct SitePowerLoop: Sendable {
     ///
     /// - Parameters:
     ///   - held: what jobs hold.
-    ///   - spec: the specification of a job that holds GPUs.
     ///   - conditions: what can be counted on now.
     ///   - now: the coordinator's clock in nanoseconds.
     ///   - changedPlans: local nodes whose plan must be sent are appended.
     package mutating func solve(
-        held: HeldFloors, spec: (JobID) -> JobSpec?, conditions: Conditions, now: Int64,
-        changedPlans: inout [Int]
+        held: HeldFloors, conditions: Conditions, now: Int64, changedPlans: inout [Int]
     ) {
-        if problemVersion != held.version {
-            rebuild(held: held, spec: spec)
+        let isRebuilt = problemVersion != held.version
+        if isRebuilt {
+            rebuild(held: held)
             problemVersion = held.version
         }
-        refreshDemand(held: held, conditions: conditions, now: now)
+        guard refreshDemand(held: held, conditions: conditions, now: now) || isRebuilt else {
+            // The same problem has the same solution.
+            return
+        }
+        solveCount += 1
         let status = solver.solve(problem, into: &solution)
         isSolved = status == .optimal
         for local in domains.indices { isBinding[local] = false }

@@ -229,3 +229,41 @@ import Testing
         #expect(harness.leader.heldMilliTotal == 0)
     }
 }
+
+extension FleetLeaderTests {
+    @Test("A job whose floors no ledger takes goes back into the queue, and may be placed again")
+    func returnsStalled() throws {
+        var harness = try LeaderHarness()
+        let id = harness.accept(SmallFleet.spec(), request: 1)
+        harness.commit()
+        let node = harness.leader.job(id)!.tasks[0].placement.node
+        let site = harness.leader.topology.nodes[node.position].site
+        let old = harness.leader.floorsSnapshot(of: site)
+        harness.leader.returnStalled(now: harness.now + 9, patience: 10)
+        #expect(harness.leader.job(id)?.state == .pending)
+        harness.leader.returnStalled(now: harness.now + 10, patience: 10)
+        #expect(harness.leader.job(id)?.state == .queued)
+        #expect(harness.leader.heldMilliTotal == 4000, "the return is not durable yet")
+        #expect(harness.leader.placeQueued(attempts: 5, now: 1) == 0)
+        harness.commit()
+        #expect(harness.leader.heldMilliTotal == 0)
+        #expect(harness.leader.placeQueued(attempts: 5, now: harness.now + 20) == 1)
+        harness.leader.floorsCommitted(old, revision: 9) { _, _ in true }
+        #expect(harness.leader.job(id)?.state == .pending, "an old write proves nothing")
+        harness.start()
+        #expect(harness.leader.job(id)?.state == .starting)
+        #expect(harness.leader.counters.jobsPlacedTotal == 2)
+    }
+
+    @Test("A returned job that is cancelled before its return is durable lets everything go")
+    func cancelsReturned() throws {
+        var harness = try LeaderHarness()
+        let id = harness.accept(SmallFleet.spec(), request: 1)
+        harness.commit()
+        harness.leader.returnStalled(now: harness.now + 10, patience: 10)
+        #expect(harness.leader.cancel(id, actor: "admin", now: 1) == .accepted(.cancelled))
+        harness.commit()
+        #expect(harness.leader.heldMilliTotal == 0)
+        #expect(harness.leader.queuedCount == 0)
+    }
+}
