@@ -9,13 +9,13 @@ import Wire
 
 /// Goal: what happens to power when the software of a node dies, seen on the hardware itself.
 ///
-/// Leases last 3 s, sigma is 1 s, caps settle in 50 ms; limits below add a second for a busy machine.
+/// Leases last 3 s, sigma is 2 s, caps settle in 50 ms; limits below add a second for a busy machine.
 @Suite("Leases of real processes", .serialized, .timeLimit(.minutes(3)))
 struct LeaseTests {
     /// The fallback of a node of the test fleets.
     private static let fallback: UInt32 = 1_200_000
     private static let leaseSeconds = 3.0
-    private static let sigmaSeconds = 1.0
+    private static let sigmaSeconds = 2.0
     private static let graceSeconds = 1.0
 
     private func enforced(_ fleet: RunningFleet, _ node: String) throws -> UInt32 {
@@ -35,7 +35,7 @@ struct LeaseTests {
     private func secondsToFallback(
         _ fleet: RunningFleet, _ node: String, since start: Int64
     ) async throws -> Double {
-        try await eventually("\(node) to be at its fallback", seconds: 15) {
+        try await eventually("\(node) to be at its fallback", seconds: 30) {
             guard try enforced(fleet, node) <= LeaseTests.fallback else { return nil }
             return Double(steadyNanoseconds() - start) / 1e9
         }
@@ -53,11 +53,11 @@ struct LeaseTests {
             #expect(seconds < Self.leaseSeconds + Self.graceSeconds, "\(node)")
         }
         // A proven enforcer has put s1 at its fallback, and its watts come back; those of u1 do not.
-        _ = try await eventually("s1 to be proven at its fallback", seconds: 20) {
-            try await fleet.node("s1").state == .fallback ? true : nil
+        _ = try await eventually("the watts of s1 to come back", seconds: 40) {
+            let node = try await fleet.node("s1")
+            return node.state == .fallback && node.charge == .watts(1200) ? true : nil
         }
-        let (supervised, plain) = (try await fleet.node("s1"), try await fleet.node("u1"))
-        #expect(supervised.charge == .watts(1200))
+        let plain = try await fleet.node("u1")
         #expect(plain.state == .silent)
         #expect(plain.charge > .watts(1600))
         for agent in agents { kill(agent, SIGCONT) }
@@ -78,7 +78,7 @@ struct LeaseTests {
         let start = steadyNanoseconds()
         let seconds = try await secondsToFallback(fleet, "s1", since: start)
         #expect(seconds < Self.leaseSeconds + Self.sigmaSeconds + Self.graceSeconds)
-        _ = try await eventually("s1 to be proven at its fallback", seconds: 20) {
+        _ = try await eventually("s1 to be proven at its fallback", seconds: 40) {
             try await fleet.node("s1").state == .fallback ? true : nil
         }
         #expect(try await fleet.node("u1").charge > .watts(1600))
@@ -94,15 +94,15 @@ struct LeaseTests {
         let before = try enforced(fleet, "u1")
         kill(try await fleet.child("agent-u1"), SIGKILL)
         kill(try await fleet.child("enforcer-u1"), SIGKILL)
-        _ = try await eventually("u1 to be silent", seconds: 20) {
+        _ = try await eventually("u1 to be silent", seconds: 40) {
             try await fleet.node("u1").state == .silent ? true : nil
         }
         // Longer than any lease: nothing lowers the caps, so nobody may have the watts.
         let wait = LeaseParameters(
-            leaseNanoseconds: 3_000_000_000, enforcerNanoseconds: 1_000_000_000
+            leaseNanoseconds: 3_000_000_000, enforcerNanoseconds: 2_000_000_000
         ).waitNanoseconds
         let until = steadyNanoseconds() + wait
-        _ = try await eventually("the longest lease to be over", seconds: 20) {
+        _ = try await eventually("the longest lease to be over", seconds: 40) {
             let now = try enforced(fleet, "u1")
             #expect(now == before)
             return steadyNanoseconds() > until ? true : nil
@@ -127,7 +127,7 @@ struct LeaseTests {
         }
         let counted = try fleet.hardware.summary().overBudgetInstants
         #expect(counted > 0)
-        _ = try await eventually("the caps to be corrected", seconds: 10) {
+        _ = try await eventually("the caps to be corrected", seconds: 30) {
             try enforced(fleet, "u1") + enforced(fleet, "u2") <= 4_500_000 ? true : nil
         }
         let summary = try await fleet.stop()

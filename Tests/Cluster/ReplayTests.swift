@@ -62,7 +62,7 @@ struct ReplayTests {
             guard replay.isRunning else { break }
             kill(process, SIGKILL)
             killed += 1
-            _ = try await eventually("the coordinator to come back", seconds: 15) {
+            _ = try await eventually("the coordinator to come back", seconds: 30) {
                 let now = try await fleet.child("coordinator")
                 return now == process ? nil : now
             }

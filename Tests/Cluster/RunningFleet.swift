@@ -11,7 +11,7 @@ import Wire
 
 /// A fleet of real processes that a test has started with `busbar up`.
 ///
-/// It ends with the test, and by itself after two minutes whatever becomes of the test.
+/// It ends with the test, and by itself after three minutes whatever becomes of the test.
 final class RunningFleet: Sendable {
     /// What a program that has ended left behind.
     struct Outcome: Sendable {
@@ -62,7 +62,7 @@ final class RunningFleet: Sendable {
             "busbar",
             [
                 "up", file.path, "--state", directory.path, "--port", "0", "--http-port", "0",
-                "-o", "json", "--for", "120",
+                "-o", "json", "--for", "170",
             ] + arguments, in: base)
     }
 
@@ -103,7 +103,7 @@ final class RunningFleet: Sendable {
     /// The process of a child, by its name: `agent-n1`, `coordinator`.
     func child(_ name: String) async throws -> Int32 {
         let path = "\(directory.run)/\(name).pid"
-        return try await eventually("process \(name)", seconds: 15) {
+        return try await eventually("process \(name)", seconds: 30) {
             guard let data = FileManager.default.contents(atPath: path) else { return nil }
             return Int32(String(decoding: data, as: UTF8.self).dropLast())
         }
@@ -127,18 +127,23 @@ final class RunningFleet: Sendable {
 
     /// Waits until every node is live, commissioning is over and the sample jobs are submitted.
     func waitUntilHealthy() async throws {
-        let contact = directory.contact
-        _ = try await eventually("the fleet to be reachable", seconds: 60) { () -> Bool? in
-            if !program.isRunning { return false }
-            return FileManager.default.fileExists(atPath: contact) ? true : nil
-        }
-        try #require(program.isRunning, "busbar up ended: \(program.errorText)")
+        try await waitUntilReachable(by: program)
         try await withClient { client in
             _ = try await eventually("the fleet to be healthy", seconds: 60) { () -> Bool? in
                 let status = try? await client.status(.seconds(2))
                 return status?.isHealthy == true ? true : nil
             }
         }
+    }
+
+    /// Waits until a running `up` has said where the fleet is.
+    func waitUntilReachable(by program: RunningProgram) async throws {
+        let contact = directory.contact
+        _ = try await eventually("the fleet to be reachable", seconds: 60) { () -> Bool? in
+            if !program.isRunning { return false }
+            return FileManager.default.fileExists(atPath: contact) ? true : nil
+        }
+        try #require(program.isRunning, "busbar up ended: \(program.errorText)")
     }
 
     /// What the fleet says of a node.
@@ -215,7 +220,7 @@ func eventually<Value>(
 
 /// Fleets for tests: short leases, so that what takes a lease takes seconds.
 enum Topologies {
-    static let lease = "lease: {term: 3 s, enforcer: 1 s, tick: 100 ms, takeover: 1 s}"
+    static let lease = "lease: {term: 3 s, enforcer: 2 s, tick: 100 ms, takeover: 1 s}"
 
     private static func type(_ name: String, _ letter: String) -> String {
         """

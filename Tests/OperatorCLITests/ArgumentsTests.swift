@@ -72,6 +72,14 @@ struct ArgumentsTests {
         #expect(try SubmitCommand.parse(["--cpu-milli", "500"]).job.spec().task.gpuMilli == 0)
     }
 
+    @Test("What a log says last of a crash is its reason, not its trace")
+    func reasons() {
+        let crash = "a\nbusbar/F.swift:7: Fatal error: no\n*** Signal 4 ***\nBacktrace took 1s\n"
+        #expect(UpSession.reason(in: crash) == "busbar/F.swift:7: Fatal error: no")
+        #expect(UpSession.reason(in: "one\ntwo\n") == "two")
+        #expect(UpSession.reason(in: "") == "it says nothing")
+    }
+
     @Test("A sample job has the same request id in every run, and no other job has it")
     func samples() {
         let first = SampleJobs.requestID(fleet: "f", position: 0, name: "a")

@@ -144,15 +144,23 @@ final class UpSession: Sendable {
         }
         guard let failing else { return }
         let log = "\(options.directory.logs)/\(failing).log"
-        let text = FileManager.default.contents(atPath: log).map {
-            String(decoding: $0, as: UTF8.self)
-        }
-        let line = text?.split(separator: "\n").last.map(String.init) ?? "it says nothing"
+        let text = FileManager.default.contents(atPath: log) ?? Data()
+        let line = UpSession.reason(in: String(decoding: text, as: UTF8.self))
         throw CommandFailure(
             .negative, "\(failing) does not start: \(line)", hint: "see \(log)")
     }
 
-    /// Throws once the user or the clock has asked for the end.
+    /// The line of a log that says why its process ended: of a crash what it says, not its trace.
+    static func reason(in log: String) -> String {
+        let lines = log.split(separator: "\n")
+        let telling = lines.last { line in
+            ["Fatal error:", "Precondition failed", " critical ", "crashed:", "error: "]
+                .contains { line.contains($0) }
+        }
+        return (telling ?? lines.last).map(String.init) ?? "it says nothing"
+    }
+
+    /// Whether the user or the clock has asked for the end.
     var isOver: Bool {
         Interruption.hasCome || options.endsAt.map { $0 <= steadyNanoseconds() } ?? false
     }
