@@ -4,6 +4,7 @@ import CertificateAuthority
 import Configuration
 import CoordinatorService
 import FleetModel
+import Foundation
 import Glibc
 import Logging
 import NIOCore
@@ -16,10 +17,12 @@ import Testing
 /// A fleet's files in a folder of their own, and the coordinators that are started on them one after
 /// the other.
 final class TestWorld: Sendable {
-    /// Three sites' worth would prove no more: one with two racks, one that is small.
+    /// One site with two racks, and one that is small.
+    ///
+    /// The hold is long enough that a loaded machine makes no node look silent.
     static let topology = """
         fleet: testbed
-        lease: {term: 12 s, enforcer: 2 s, tick: 50 ms, hold: 200 ms}
+        lease: {term: 12 s, enforcer: 2 s, tick: 50 ms, hold: 1 s}
         node_types:
           - {name: t4, model: H100-SXM, gpus: 4, cpus: 64, memory: 512 GiB, fallback: 1200 W, \
         class: S, settle: 100 ms}
@@ -60,9 +63,10 @@ final class TestWorld: Sendable {
     }
 
     deinit {
-        // Best effort: what is left lies in the temporary folder of the machine.
-        for entry in ["fleet.yaml", "ca.pem", "coordinator.pem", "coordinator.key"] {
-            unlink("\(directory)/\(entry)")
+        do {
+            try FileManager.default.removeItem(atPath: directory)
+        } catch {
+            print("left behind: \(directory): \(error)")
         }
         group.shutdownGracefully { _ in }
     }
