@@ -2,6 +2,8 @@
 
 TOPOLOGY ?= cluster/topologies/quickstart.yaml
 SWIFT_SOURCES = Package.swift Sources Tests
+# Tests in which sockets, processes or disks play with real time: one after another, undisturbed.
+REAL_TIME_TESTS = ^(AgentService|Cluster|CoordinatorService|DecisionStore|EnforcerService|LocalSocket|OperatorCLI|SecureTransport)Tests\.
 
 .PHONY: help setup build run test check lint format generate generated fuzz fuzz-short sanitize clean
 
@@ -19,7 +21,8 @@ run: build ## Bring up the quickstart fleet on this machine
 
 test: setup ## Build and run every test
 	swift build --build-tests
-	swift test --skip-build
+	swift test --skip-build --skip '$(REAL_TIME_TESTS)'
+	swift test --skip-build --no-parallel --filter '$(REAL_TIME_TESTS)'
 
 check: setup lint generated ## Lint, generated code, import rules, warnings
 	BUSBAR_ONLY=Repository swift test
