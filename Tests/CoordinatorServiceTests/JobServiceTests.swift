@@ -47,10 +47,12 @@ func makeSpec(
             used.allSatisfy { ($0.seen.grants.last?.cap ?? .zero) > .watts(1200) }
         }
         #expect(isRaised)
-        #expect(
+        let isPlanned = await wait {
             used.allSatisfy {
                 $0.seen.plans.last?.fullMilliwatts == [700_000, 700_000, 700_000, 700_000]
-            })
+            }
+        }
+        #expect(isPlanned)
 
         let cancelled = try await client.cancel(reply.job)
         #expect(cancelled.state == .stopping)
