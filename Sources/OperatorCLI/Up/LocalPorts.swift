@@ -6,6 +6,11 @@ internal import Glibc
 enum LocalPorts {
     static let host = "127.0.0.1"
 
+    /// Where free ports are looked for: below those that the kernel gives to outgoing connections,
+    /// one of which could take a port between our look and the coordinator's start.
+    private static let range: ClosedRange<UInt16> = 20_000...32_000
+    private static let attemptLimit = 100
+
     /// The port to use: the wanted one when it is free, or any free one for 0.
     ///
     /// A coordinator that is restarted must come back at the port that agents know, so that 0 is
@@ -14,9 +19,24 @@ enum LocalPorts {
     /// - Parameters:
     ///   - wanted: 0 to 65535.
     ///   - option: the option that sets it, for the hint.
+    ///   - taken: a port that is not to be chosen for 0.
     /// - Returns: a port that was free a moment ago.
     /// - Throws: `CommandFailure` when it is in use.
-    static func resolve(_ wanted: UInt16, option: String) throws(CommandFailure) -> UInt16 {
+    static func resolve(
+        _ wanted: UInt16, option: String, except taken: UInt16? = nil
+    ) throws(CommandFailure) -> UInt16 {
+        if wanted != 0 { return try bound(wanted, option: option) }
+        for _ in 0..<attemptLimit {
+            let port = UInt16.random(in: range)
+            if port != taken, let free = try? bound(port, option: option) { return free }
+        }
+        return try bound(0, option: option)
+    }
+
+    /// Takes a port for a moment, to see that it can be had.
+    private static func bound(
+        _ wanted: UInt16, option: String
+    ) throws(CommandFailure) -> UInt16 {
         let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
         guard descriptor >= 0 else {
             throw CommandFailure(.unavailable, "cannot open a socket: \(systemError(errno))")

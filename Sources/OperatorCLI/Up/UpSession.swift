@@ -67,7 +67,8 @@ final class UpSession: Sendable {
         lock = try directory.open()
         progress = ProgressLine()
         let port = try LocalPorts.resolve(options.port, option: "--port")
-        let httpPort = try LocalPorts.resolve(options.httpPort, option: "--http-port")
+        let httpPort = try LocalPorts.resolve(
+            options.httpPort, option: "--http-port", except: port)
         processes = FleetProcesses(
             topology: file.topology,
             topologyPath: URL(fileURLWithPath: options.topologyPath).standardizedFileURL.path,
