@@ -101,13 +101,16 @@ struct SupervisionTests {
             spec("one", ["-c", script], .backoff(first: 1_000_000, limit: 1_000_000)))
         try await wait("the first start") { supervisor.statuses.first?.processID != nil }
         let first = try #require(supervisor.statuses.first?.processID)
+        let log = places.logDirectory + "/one.log"
+        try await wait("the output of the first") {
+            (try? String(contentsOfFile: log, encoding: .utf8)) == "hello\n"
+        }
         kill(first, SIGKILL)
         try await wait("the second start") { supervisor.statuses.first?.starts == 2 }
         let second = try #require(supervisor.statuses.first?.processID)
         #expect(second != first)
         let noted = try String(contentsOfFile: places.runDirectory + "/one.pid", encoding: .utf8)
         #expect(noted == "\(second)\n")
-        let log = places.logDirectory + "/one.log"
         try await wait("the output of both") {
             (try? String(contentsOfFile: log, encoding: .utf8)) == "hello\nhello\n"
         }
