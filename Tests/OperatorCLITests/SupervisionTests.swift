@@ -102,6 +102,7 @@ struct SupervisionTests {
         try await wait("the first start") { supervisor.statuses.first?.processID != nil }
         let first = try #require(supervisor.statuses.first?.processID)
         let log = places.logDirectory + "/one.log"
+        // Killed before, it might have said nothing.
         try await wait("the output of the first") {
             (try? String(contentsOfFile: log, encoding: .utf8)) == "hello\n"
         }
@@ -168,6 +169,25 @@ struct SupervisionTests {
         #expect(path(nil) == "/b")
         #expect(path(nil, without: "BUSBAR_STATE") == "/x/busbar")
         #expect(path(nil, without: "BUSBAR_STATE", "XDG_STATE_HOME") == "/h/.local/state/busbar")
+    }
+
+    @Test("Lease records are on a tmpfs of this user alone, and leave nothing behind")
+    func records() throws {
+        let path = FileManager.default.temporaryDirectory.appending(
+            path: "busbar-\(UUID().uuidString.prefix(8))")
+        let directory = StateDirectory(path.path)
+        let lock = try directory.open()
+        try directory.makeRecords()
+        try directory.makeRecords()
+        let file = directory.records + "/n1.lease"
+        #expect(FileManager.default.createFile(atPath: file, contents: Data()))
+        let place = URL(fileURLWithPath: directory.records).resolvingSymlinksInPath()
+        let mode = try FileManager.default.attributesOfItem(atPath: place.path)
+        #expect(mode[.posixPermissions] as? Int == 0o700)
+        directory.removeRecords()
+        #expect(!FileManager.default.fileExists(atPath: place.path))
+        withExtendedLifetime(lock) {}
+        try FileManager.default.removeItem(at: path)
     }
 
     @Test("Where a fleet is survives the file, and a missing file says how to start one")

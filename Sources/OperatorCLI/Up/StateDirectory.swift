@@ -67,16 +67,14 @@ package struct StateDirectory: Hashable, Sendable {
         for directory in [path, certificates, store, run, logs] {
             try StateDirectory.makeDirectory(directory)
         }
-        let lock = try StateLock(path: lockFile, directory: path)
-        try makeRecords()
-        return lock
+        return try StateLock(path: lockFile, directory: path)
     }
 
     /// Makes the place of the lease records.
     ///
     /// They are void after a reboot, so they belong on a tmpfs: hundreds of simulated nodes that
     /// each sync theirs to one disk would keep their enforcer from its deadlines.
-    private func makeRecords() throws(CommandFailure) {
+    package func makeRecords() throws(CommandFailure) {
         let shared = sharedRecords
         if mkdir(shared, 0o700) == 0 || errno == EEXIST {
             var status = stat()

@@ -131,6 +131,7 @@ extension UpSession {
     private func watchFleet(_ client: OperatorClient) async -> FleetStatus? {
         progress.clear()
         var last: FleetStatus?
+        forgetNotes()
         var display = UpDisplay(isJSON: options.isJSON)
         var nextAt: Int64 = 0
         while !isOver {

@@ -76,6 +76,7 @@ final class UpSession: Sendable {
             unrestarted: options.unrestarted, programs: try FleetProcesses.programDirectory())
         try processes.checkPrograms()
         try UpSession.prepare(file.topology, directory, progress)
+        try directory.makeRecords()
         let noted = NotedBox()
         self.noted = noted
         supervisor = try Supervisor(
@@ -134,6 +135,9 @@ final class UpSession: Sendable {
 
     /// The last thing that happened to a process.
     var lastNote: String? { noted.value.withLock { $0.last } }
+
+    /// Forgets what happened while the fleet came up: self-tests kill enforcers on purpose.
+    func forgetNotes() { noted.value.withLock { $0.last = nil } }
 
     /// How often processes were started again, by kind.
     var restarts: [ChildKind: Int] { noted.value.withLock { $0.restarts } }
