@@ -44,7 +44,7 @@ package struct Milliwatts: Hashable, Comparable, Sendable, AdditiveArithmetic {
 }
 
 extension Milliwatts: CustomStringConvertible {
-    /// Three to four significant digits in the largest fitting unit: `132 kW`, `1.25 GW`, `700 W`.
+    /// At most four significant digits in the largest fitting unit: `132.5 kW`, `1.25 GW`, `700 W`.
     package var description: String {
         let magnitude = rawValue.magnitude
         let scales: [(UInt64, String)] = [
@@ -53,16 +53,19 @@ extension Milliwatts: CustomStringConvertible {
         guard let (unit, name) = scales.first(where: { magnitude >= $0.0 }) else {
             return rawValue == 0 ? "0 W" : "\(rawValue) mW"
         }
-        let hundredths = (magnitude + unit / 200) / (unit / 100)
         let sign = rawValue < 0 ? "-" : ""
-        return sign + Milliwatts.decimal(hundredths: hundredths) + " " + name
+        return sign + Milliwatts.decimal(magnitude, unit: unit) + " " + name
     }
 
-    /// Writes hundredths without trailing zeros: 13250 is `132.5`, 7000 is `70`.
-    private static func decimal(hundredths: UInt64) -> String {
-        let whole = hundredths / 100
-        let rest = hundredths % 100
+    /// Writes `magnitude / unit`, rounded to two decimals below 100 and to one above, without
+    /// trailing zeros.
+    private static func decimal(_ magnitude: UInt64, unit: UInt64) -> String {
+        let decimals: UInt64 = magnitude / unit >= 100 ? 10 : 100
+        let parts = (magnitude + unit / decimals / 2) / (unit / decimals)
+        let whole = parts / decimals
+        let rest = parts % decimals
         if rest == 0 || whole >= 1000 { return "\(whole)" }
+        if decimals == 10 { return "\(whole).\(rest)" }
         if rest % 10 == 0 { return "\(whole).\(rest / 10)" }
         return "\(whole)." + (rest < 10 ? "0\(rest)" : "\(rest)")
     }

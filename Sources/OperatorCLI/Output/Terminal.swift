@@ -5,7 +5,7 @@ internal import Glibc
 
 /// What is known of the terminal that a command writes to.
 package struct Terminal: Hashable, Sendable {
-    /// Columns to fit into; nil where output is not a terminal and `wide` asks for no limit.
+    /// Columns to fit into.
     package var columns: Int
     package var isInteractive: Bool
     /// False with `NO_COLOR`, with `TERM=dumb` and where output is not a terminal.
@@ -17,16 +17,19 @@ package struct Terminal: Hashable, Sendable {
         self.hasColor = hasColor
     }
 
-    /// The width of output that is not a terminal.
+    /// The width of a terminal that does not say how wide it is.
     package static let defaultColumns = 80
+    /// The width of output that is not a terminal: a pipe or a file gets whole cells.
+    package static let unboundedColumns = 1_000_000
 
     /// The terminal behind a file descriptor (1 for stdout, 2 for stderr) as it is now.
     package static func current(descriptor: Int32) -> Terminal {
         let isInteractive = isatty(descriptor) == 1
         let columns = Int(CProcess_terminalColumns(descriptor))
         let noColor = environment("NO_COLOR").map { !$0.isEmpty } ?? false
+        let terminalColumns = columns > 0 ? columns : defaultColumns
         return Terminal(
-            columns: isInteractive && columns > 0 ? columns : defaultColumns,
+            columns: isInteractive ? terminalColumns : unboundedColumns,
             isInteractive: isInteractive,
             hasColor: isInteractive && !noColor && environment("TERM") != "dumb")
     }
