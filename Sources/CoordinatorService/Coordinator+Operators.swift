@@ -23,12 +23,28 @@ extension Coordinator {
             }
         } catch {
             counts.protocolViolations += 1
+            if refuse(frame, error as? WireError, session) { return }
             session.connection.reject("protocol violation: \(error)")
             connectionClosed(session.number, reason: .rejected("\(error)"))
             return
         }
         counts.requests += 1
         answer(request, session)
+    }
+
+    /// Answers a request whose form is right and whose values are not, and keeps the session.
+    ///
+    /// False for bytes that are no request at all.
+    private func refuse(
+        _ frame: ByteBuffer, _ error: WireError?, _ session: OperatorSession
+    ) -> Bool {
+        guard let error, error.reason.isAboutValue,
+            let id = frame.withUnsafeReadableBytes({ OperatorRequest.id(of: $0.bytes) })
+        else { return false }
+        let answer = OperatorError(
+            code: .invalid, message: "\(error)", hint: "mend that value of the request")
+        send(OperatorReply(id: id, body: .error(answer)), session)
+        return true
     }
 
     private func answer(_ request: OperatorRequest, _ session: OperatorSession) {

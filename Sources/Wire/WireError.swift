@@ -57,6 +57,18 @@ extension WireError: CustomStringConvertible {
     }
 }
 
+extension WireError.Reason {
+    /// True when the bytes are a message and a value in it is refused, so that an answer is due.
+    package var isAboutValue: Bool {
+        switch self {
+        case .malformed, .arenaExhausted, .frameTooLong, .truncated: false
+        case .missing, .tooMany, .tooLong, .notUTF8, .badName, .unknownValue, .outOfRange,
+            .wrongCount, .bitBeyondColumn, .inconsistent:
+            true
+        }
+    }
+}
+
 extension WireError.Reason: CustomStringConvertible {
     /// The reason in words, without the place.
     package var description: String {

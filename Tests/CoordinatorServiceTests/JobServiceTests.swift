@@ -66,6 +66,22 @@ func makeSpec(
         try await running.stop()
     }
 
+    @Test("A request with a bad value is answered by name, and the session goes on")
+    func badValue() async throws {
+        let world = try TestWorld()
+        let running = try await world.start()
+        let client = try await world.client(at: running.ports)
+        var spec = makeSpec()
+        spec.task.gpuCount = 99
+        let error = await #expect(throws: OperatorError.self) {
+            _ = try await client.submit(spec, request: RandomID(high: 1, low: 1))
+        }
+        #expect(error?.code == .invalid)
+        #expect(error?.message.contains("gpu_count: 99") == true)
+        #expect(try await client.status().runningJobCount == 0)
+        try await running.stop()
+    }
+
     @Test("No job is placed in commissioning, and one that waits is placed when it ends")
     func waitsForCommissioning() async throws {
         let world = try TestWorld()

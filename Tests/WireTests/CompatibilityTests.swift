@@ -101,4 +101,18 @@ struct CompatibilityTests {
         let frame = WireError(message: "Frame", reason: .frameTooLong(length: 9, limit: 8))
         #expect("\(frame)" == "Frame: frame of 9 bytes, at most 8 allowed")
     }
+
+    @Test(
+        "The id of a request can be read without decoding it",
+        arguments: [0, 1, 127, 128, 300, UInt64.max])
+    func requestID(id: UInt64) {
+        let bytes = OperatorRequest(id: id, body: .getVersion).encoded()
+        #expect(bytes.withUnsafeBytes { OperatorRequest.id(of: $0.bytes) } == (id == 0 ? nil : id))
+        let broken: [[UInt8]] = [
+            [], [8], [8, 0x80], [16, 1], [8] + Array(repeating: 0x80, count: 20),
+        ]
+        for bytes in broken {
+            #expect(bytes.withUnsafeBytes { OperatorRequest.id(of: $0.bytes) } == nil)
+        }
+    }
 }

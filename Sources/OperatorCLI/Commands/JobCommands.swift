@@ -130,7 +130,13 @@ struct SubmitCommand: FleetCommand {
     }
 
     private func specs() throws(CommandFailure) -> [JobSpec] {
-        guard let file else { return [job.spec()] }
+        guard let file else {
+            let spec = job.spec()
+            if let problem = spec.problem() {
+                throw CommandFailure(.usage, problem, hint: "see `busbar submit --help`")
+            }
+            return [spec]
+        }
         do {
             return try JobFile.load(file)
         } catch {

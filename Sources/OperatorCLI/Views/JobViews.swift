@@ -85,11 +85,8 @@ extension TaskView: Listed {
 extension JobExplanation {
     /// The reasons as lines, most common first, then what would help.
     var lines: [String] {
-        var lines = reasons.map { reason in
-            reason.nodeCount > 0
-                ? "\(reason.kind): \(reason.message) (\(reason.nodeCount) nodes)"
-                : "\(reason.kind): \(reason.message)"
-        }
+        // The message has the count of nodes in it.
+        var lines = reasons.map { "\($0.kind): \($0.message)" }
         lines += shortfalls.map { shortfall in
             "power: \(shortfall.domain) has \(shortfall.headroom) of headroom, "
                 + "\(shortfall.needed) is needed (\(shortfall.nodeCount) nodes)"
