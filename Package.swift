@@ -187,7 +187,7 @@ let allTargets: [Target] = [
     tests(
         "OperatorCLI",
         [
-            "CertificateAuthority", "Configuration", "FleetModel", "SecureTransport", "TLSEngine",
+            "AllocationCore", "CertificateAuthority", "Configuration", "FleetModel", "SecureTransport", "TLSEngine",
             "Wire", argumentParser, logging, nioCore, nioPosix,
         ]),
     // The shape of the repository, and whole fleets of real processes.

@@ -19,12 +19,17 @@ package struct ListedNode: Hashable, Sendable {
 package enum NodeList {
     /// Reads a list.
     ///
-    /// - Parameter path: the file.
+    /// - Parameters:
+    ///   - path: the file.
+    ///   - isWithoutGPUsSkipped: leave out servers that have no GPUs, instead of refusing the list.
     /// - Returns: the servers in file order; at least one.
-    /// - Throws: ``ConfigurationError`` with the line.
-    package static func load(_ path: String) throws(ConfigurationError) -> [ListedNode] {
+    /// - Throws: ``ConfigurationError`` with line and column.
+    package static func load(
+        _ path: String, skippingWithoutGPUs isWithoutGPUsSkipped: Bool = false
+    ) throws(ConfigurationError) -> [ListedNode] {
         try parse(
-            try FileText.read(path, maximumByteCount: CSVTable.maximumByteCount), name: path)
+            try FileText.read(path, maximumByteCount: CSVTable.maximumByteCount), name: path,
+            skippingWithoutGPUs: isWithoutGPUsSkipped)
     }
 
     /// Reads a list from the bytes of a file.
@@ -32,10 +37,11 @@ package enum NodeList {
     /// - Parameters:
     ///   - bytes: the whole file.
     ///   - name: the file's name in errors.
+    ///   - isWithoutGPUsSkipped: leave out servers that have no GPUs, instead of refusing the list.
     /// - Returns: the servers in file order; at least one.
-    /// - Throws: ``ConfigurationError`` with the line.
+    /// - Throws: ``ConfigurationError`` with line and column.
     package static func parse(
-        _ bytes: [UInt8], name: String
+        _ bytes: [UInt8], name: String, skippingWithoutGPUs isWithoutGPUsSkipped: Bool = false
     ) throws(ConfigurationError) -> [ListedNode] {
         let required = ["sn", "cpu_milli", "memory_mib", "gpu", "model"]
         let table = try CSVTable(bytes, name: name, required: required)
@@ -47,27 +53,39 @@ package enum NodeList {
         var nodes: [ListedNode] = []
         var names: Set<String> = []
         for record in table.records {
-            let node = ListedNode(
-                name: String(record.fields[columns[0]]),
-                cpuMilli: UInt32(
-                    try table.integer(record, columns[1], in: 0...Int64(UInt32.max))),
-                memoryMiB: UInt32(
-                    try table.integer(record, columns[2], in: 0...Int64(UInt32.max))),
-                gpuCount: UInt16(
-                    try table.integer(
-                        record, columns[3], in: 1...Int64(TelemetryReport.maximumGPUCount))),
-                model: String(record.fields[columns[4]]), line: record.line)
-            for (what, text) in [("server", node.name), ("model", node.model)] {
-                if let problem = Name.problem(in: text) {
-                    throw table.problem(record, "the name of \(what) '\(text)' \(problem)")
-                }
-            }
+            if isWithoutGPUsSkipped, record.fields[columns[3]] == "0" { continue }
+            let node = try node(record, table, columns)
             if !names.insert(node.name).inserted {
-                throw table.problem(record, "server '\(node.name)' is there twice")
+                throw table.problem(record, columns[0], "server '\(node.name)' is there twice")
             }
             nodes.append(node)
         }
-        if nodes.isEmpty { throw ConfigurationError(file: name, "the list has no servers") }
+        if nodes.isEmpty {
+            throw ConfigurationError(
+                file: name,
+                isWithoutGPUsSkipped
+                    ? "the list has no servers with GPUs" : "the list has no servers")
+        }
         return nodes
+    }
+
+    private static func node(
+        _ record: CSVTable.Record, _ table: CSVTable, _ columns: [Int]
+    ) throws(ConfigurationError) -> ListedNode {
+        let node = ListedNode(
+            name: record.fields[columns[0]],
+            cpuMilli: UInt32(try table.integer(record, columns[1], in: 0...Int64(UInt32.max))),
+            memoryMiB: UInt32(try table.integer(record, columns[2], in: 0...Int64(UInt32.max))),
+            gpuCount: UInt16(
+                try table.integer(
+                    record, columns[3], in: 1...Int64(TelemetryReport.maximumGPUCount))),
+            model: record.fields[columns[4]], line: record.line)
+        for (what, text, column) in [("server", node.name, 0), ("model", node.model, 4)] {
+            if let problem = Name.problem(in: text) {
+                throw table.problem(
+                    record, columns[column], "the name of \(what) '\(text)' \(problem)")
+            }
+        }
+        return node
     }
 }

@@ -39,7 +39,7 @@ package enum PodList {
     ///
     /// - Parameter path: the file.
     /// - Returns: the pods in file order.
-    /// - Throws: ``ConfigurationError`` with the line.
+    /// - Throws: ``ConfigurationError`` with line and column.
     package static func load(_ path: String) throws(ConfigurationError) -> [ListedPod] {
         try parse(
             try FileText.read(path, maximumByteCount: CSVTable.maximumByteCount), name: path)
@@ -51,7 +51,7 @@ package enum PodList {
     ///   - bytes: the whole file.
     ///   - name: the file's name in errors.
     /// - Returns: the pods in file order.
-    /// - Throws: ``ConfigurationError`` with the line.
+    /// - Throws: ``ConfigurationError`` with line and column.
     package static func parse(
         _ bytes: [UInt8], name: String
     ) throws(ConfigurationError) -> [ListedPod] {
@@ -67,7 +67,7 @@ package enum PodList {
         for record in table.records {
             let pod = try reader.pod(record)
             if !names.insert(pod.name).inserted {
-                throw table.problem(record, "pod '\(pod.name)' is there twice")
+                throw table.problem(record, reader.name, "pod '\(pod.name)' is there twice")
             }
             pods.append(pod)
         }
@@ -112,7 +112,7 @@ private struct PodReader {
     }
 
     func pod(
-        _ record: (line: Int, fields: [Substring])
+        _ record: CSVTable.Record
     ) throws(ConfigurationError) -> ListedPod {
         let count = try table.integer(record, gpuCount, in: 0...Int64(UInt16.max))
         let milli = try table.integer(record, gpuMilli, in: 0...1000)
@@ -121,22 +121,29 @@ private struct PodReader {
             cpuMilli: UInt32(try table.integer(record, cpu, in: 0...Int64(UInt32.max))),
             memoryMiB: UInt32(try table.integer(record, memory, in: 0...Int64(UInt32.max))))
         let pod = ListedPod(
-            name: String(record.fields[name]), task: task, models: try modelNames(record),
+            name: record.fields[name], task: task, models: try modelNames(record),
             creationSeconds: try seconds(record, creation),
             deletionSeconds: try seconds(record, deletion),
-            serviceClass: serviceClass.map { String(record.fields[$0]) } ?? "", line: record.line)
-        if let problem = pod.job().problem() { throw table.problem(record, problem) }
+            serviceClass: serviceClass.map { record.fields[$0] } ?? "", line: record.line)
+        if let problem = Name.problem(in: pod.name) {
+            throw table.problem(record, name, "the pod's name '\(pod.name)' \(problem)")
+        }
+        if let problem = task.problem() {
+            let isTooMany = count > Int64(TelemetryReport.maximumGPUCount)
+            throw table.problem(record, isTooMany ? gpuCount : gpuMilli, problem)
+        }
         return pod
     }
 
     private func modelNames(
-        _ record: (line: Int, fields: [Substring])
+        _ record: CSVTable.Record
     ) throws(ConfigurationError) -> [String] {
         guard let models, !record.fields[models].isEmpty else { return [] }
         let names = record.fields[models].split(separator: "|", omittingEmptySubsequences: false)
         for name in names {
             if let problem = Name.problem(in: name) {
-                throw table.problem(record, "the model '\(name)' of gpu_spec \(problem)")
+                throw table.problem(
+                    record, models, "the model '\(name)' of gpu_spec \(problem)")
             }
         }
         // Some pods of the trace name a model twice.
@@ -144,7 +151,7 @@ private struct PodReader {
     }
 
     private func seconds(
-        _ record: (line: Int, fields: [Substring]), _ column: Int?
+        _ record: CSVTable.Record, _ column: Int?
     ) throws(ConfigurationError) -> Int64? {
         guard let column, !record.fields[column].isEmpty else { return nil }
         return try table.integer(record, column, in: 0...(1 << 40))

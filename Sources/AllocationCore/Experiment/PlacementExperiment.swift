@@ -54,9 +54,13 @@ package struct ExperimentResult: Hashable, Sendable {
     package var arrivals: Int
     package var refused: Int
 
-    /// Allocated GPUs in percent when this many percent had arrived.
+    /// Allocated GPUs in percent when this many percent had arrived: of the arrivals that fell on this
+    /// percent, else of the last ones before.
+    ///
+    /// Nil beyond the last arrival.
     package func allocated(atArrival percent: Int) -> Double? {
-        allocatedByArrival.indices.contains(percent) ? allocatedByArrival[percent] : nil
+        guard allocatedByArrival.indices.contains(percent) else { return nil }
+        return allocatedByArrival[...percent].last { $0 != nil } ?? nil
     }
 }
 
@@ -121,11 +125,14 @@ package struct PlacementExperiment: Sendable {
         generator.shuffle(&list)
         let target = nodes.reduce(0) { $0 + Int($1.gpuCount) } * ratioPermille
         var total = list.reduce(0) { $0 + $1.gpuMilli }
+        var isKept = [Bool](repeating: true, count: list.count)
         while total > target {
             let victim = generator.index(below: list.count)
+            guard isKept[victim] else { continue }
+            isKept[victim] = false
             total -= list[victim].gpuMilli
-            list.remove(at: victim)
         }
+        list = zip(list, isKept).filter { $0.1 }.map { $0.0 }
         guard list.contains(where: { $0.gpuMilli > 0 }) else { return list }
         let original = list
         while true {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import AllocationCore
 internal import ArgumentParser
 internal import Configuration
 internal import FleetModel
@@ -9,11 +10,19 @@ internal import Wire
 /// `busbar replay`: the pods of a cluster trace, as jobs.
 struct ReplayCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "replay", abstract: "Submit the pods of a cluster trace to a running fleet.",
+        commandName: "replay",
+        abstract: "Submit the pods of a cluster trace to a running fleet, or try them on paper.",
         discussion: """
             Pods are submitted in order of creation, each as a job of one task that runs until it \
             is cancelled. One that does not fit is refused. A restart of the coordinator is ridden \
             out. Writes a JSON summary to stdout; exits with 1 when --verify finds a fault.
+
+            With --protocol fgd no fleet is needed: the pods arrive, shuffled by --seed, at the \
+            empty nodes of --nodes, in this process and on the engine that places jobs. Random \
+            copies follow, or pods are left out, until --ratio times the GPUs have been asked for. \
+            Nothing departs, and what fits nowhere is dropped: the arrival experiment of "Beware \
+            of Fragmentation" (USENIX ATC 2023). The answer is the share of the GPUs that is \
+            allocated, by the share that has arrived.
             """)
 
     @Option(help: ArgumentHelp("The pod list of the trace.", valueName: "csv")) var pods: String
@@ -25,11 +34,11 @@ struct ReplayCommand: AsyncParsableCommand {
     @Option(
         help: ArgumentHelp(
             "Then cancel this share of what was placed, in random order.", valueName: "0…1"))
-    var cancelFraction = 0.0
+    var cancelFraction: Double?
     @Option(
         help: ArgumentHelp(
             "Then submit so many gangs of 2 to 16 tasks on distinct nodes.", valueName: "count"))
-    var gangs = 0
+    var gangs: Int?
     @Option(help: ArgumentHelp("What the random choices grow from.", valueName: "number"))
     var seed: UInt64 = 1
     @Option(
@@ -37,6 +46,7 @@ struct ReplayCommand: AsyncParsableCommand {
             "The topology file, for --verify of a fleet that `busbar up` does not run.",
             valueName: "file"))
     var topology: String?
+    @OptionGroup var experiment: ExperimentOptions
     @OptionGroup var fleet: FleetOptions
     @OptionGroup var output: OutputOptions
 
@@ -46,13 +56,41 @@ struct ReplayCommand: AsyncParsableCommand {
     func validate() throws {
         if let limit, limit < 0 { throw ValidationError("--limit is at least 0") }
         if let rate, !(rate > 0) { throw ValidationError("--rate is above 0") }
-        guard (0...1).contains(cancelFraction) else {
+        guard (0...1).contains(cancelFraction ?? 0) else {
             throw ValidationError("--cancel-fraction is from 0 to 1")
         }
-        if gangs < 0 { throw ValidationError("--gangs is at least 0") }
+        if let gangs, gangs < 0 { throw ValidationError("--gangs is at least 0") }
+        guard experiment.isAskedFor else { return }
+        // What only a running fleet can do.
+        let given = [
+            ("--limit", limit != nil), ("--rate", rate != nil), ("--queue", queue),
+            ("--verify", verify), ("--cancel-fraction", cancelFraction != nil),
+            ("--gangs", gangs != nil), ("--topology", topology != nil),
+            ("--state", fleet.state != nil), ("--coordinator", fleet.coordinator != nil),
+        ]
+        if let first = given.first(where: \.1)?.0 {
+            throw ValidationError("\(first) is for a running fleet: not with --protocol")
+        }
     }
 
     func run() async throws {
+        if experiment.isAskedFor { return try runExperiment() }
+        try await runOnFleet()
+    }
+
+    private func runExperiment() throws(CommandFailure) {
+        let replay = try ExperimentReplay(
+            policy: try ExperimentReplay.policy(named: experiment.policyName), seed: seed,
+            ratio: experiment.ratioOrDefault, nodeList: experiment.nodes ?? "", podList: pods)
+        let report = replay.run()
+        if output.output == .json {
+            output.output.write(report.json)
+        } else {
+            Terminal.write(report.text, to: 1)
+        }
+    }
+
+    private func runOnFleet() async throws {
         let trace = try readTrace()
         let checked = verify ? try readTopology() : nil
         Interruption.watch()
@@ -61,8 +99,8 @@ struct ReplayCommand: AsyncParsableCommand {
             var replay = Replay(
                 client,
                 Replay.Options(
-                    rate: rate, isQueueing: queue, cancelFraction: cancelFraction,
-                    gangCount: gangs, seed: seed),
+                    rate: rate, isQueueing: queue, cancelFraction: cancelFraction ?? 0,
+                    gangCount: gangs ?? 0, seed: seed),
                 verifying: checked, progress: ProgressLine())
             try await replay.run(trace)
             output.output.write(
@@ -114,6 +152,62 @@ struct ReplayCommand: AsyncParsableCommand {
             return try FleetPlan.decode([UInt8](data)).topology
         } catch {
             throw CommandFailure(.unavailable, "\(path) is damaged: \(error)")
+        }
+    }
+}
+
+/// The options of an experiment that needs no fleet.
+struct ExperimentOptions: ParsableArguments {
+    @Option(
+        name: .customLong("protocol"),
+        help: ArgumentHelp(
+            "Try the pods on paper by this protocol: fgd. Needs --nodes.", valueName: "name"))
+    var protocolName: String?
+    @Option(help: ArgumentHelp("The node list of the trace.", valueName: "csv"))
+    var nodes: String?
+    @Option(
+        help: ArgumentHelp(
+            "GPUs that arrive, as a multiple of those that exist. Default: "
+                + "\(ExperimentReplay.publishedRatio).", valueName: "number"))
+    var ratio: Double?
+    @Option(
+        help: ArgumentHelp(
+            "How to choose a node, one of "
+                + ExperimentPolicy.allCases.map(\.rawValue).joined(separator: ", ")
+                + ". Default: \(ExperimentPolicy.busbar.rawValue).", valueName: "name"))
+    var policy: String?
+
+    /// Whether it is an experiment that is asked for.
+    var isAskedFor: Bool { protocolName != nil }
+    /// The policy's name as given, or the default.
+    var policyName: String { policy ?? ExperimentPolicy.busbar.rawValue }
+    /// The ratio as given, or that of the published experiment.
+    var ratioOrDefault: Double { ratio ?? ExperimentReplay.publishedRatio }
+
+    func validate() throws {
+        guard let protocolName else {
+            let given = [
+                ("--nodes", nodes != nil), ("--ratio", ratio != nil), ("--policy", policy != nil),
+            ]
+            if let first = given.first(where: \.1)?.0 {
+                throw ValidationError("\(first) needs --protocol fgd")
+            }
+            return
+        }
+        guard protocolName == "fgd" else {
+            throw ValidationError("there is no protocol '\(protocolName)': --protocol is fgd")
+        }
+        if nodes == nil {
+            throw ValidationError("--protocol fgd needs --nodes, the node list of the trace")
+        }
+        guard ExperimentReplay.ratios.contains(ratioOrDefault) else {
+            throw ValidationError("--ratio is from 0.01 to 10")
+        }
+        // Before the lists are read.
+        do {
+            _ = try ExperimentReplay.policy(named: policyName)
+        } catch {
+            throw ValidationError("\(error.message): \(error.hint ?? "")")
         }
     }
 }

@@ -39,6 +39,7 @@ extension CommandFailure {
         let problem = error.first
         var place = problem.file
         if problem.line > 0 { place += ":\(problem.line)" }
+        if problem.line > 0 && problem.column > 0 { place += ":\(problem.column)" }
         self.init(.refused, "\(place): \(problem.reason)", hint: problem.hint)
     }
 }
