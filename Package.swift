@@ -86,6 +86,7 @@ let allTargets: [Target] = [
     library("ControlPlane", ["AllocationCore", "FleetModel"]),
     library("Simulation", ["ControlPlane", "AllocationCore", "FleetModel"]),
     library("MetricsText"),
+    library("AllocationBench", ["AllocationCore", "CStreamingPass", "FleetModel"]),
 
     // C, each wrapped once.
     .systemLibrary(name: "CProtobufC", pkgConfig: "libprotobuf-c"),
@@ -95,6 +96,7 @@ let allTargets: [Target] = [
         linkerSettings: [.linkedLibrary("ssl"), .linkedLibrary("crypto")]),
 
     .target(name: "CProcess", cSettings: cSettings),
+    .target(name: "CStreamingPass", cSettings: cSettings),
 
     // Adapters.
     library("Wire", ["CBusbarProto", "FleetModel"]),
@@ -129,8 +131,9 @@ let allTargets: [Target] = [
     library(
         "OperatorCLI",
         [
-            "AllocationCore", "CProcess", "CertificateAuthority", "Configuration", "ControlPlane",
-            "Devices", "FleetModel", "LocalSocket", "SecureTransport", "Simulation", "TLSEngine",
+            "AllocationBench", "AllocationCore", "CProcess", "CertificateAuthority",
+            "Configuration", "ControlPlane", "Devices", "FleetModel", "LocalSocket",
+            "SecureTransport", "Simulation", "TLSEngine",
             "Wire", argumentParser, nioCore, nioPosix, logging,
         ], settings: withFoundation),
 
@@ -143,6 +146,7 @@ let allTargets: [Target] = [
     // Tests.
     tests("FleetModel", []),
     tests("AllocationCore", ["FleetModel"]),
+    tests("AllocationBench", ["AllocationCore", "FleetModel"]),
     tests("ControlPlane", ["AllocationCore", "FleetModel"]),
     tests("Simulation", ["ControlPlane", "FleetModel"]),
     tests("MetricsText", []),
@@ -187,8 +191,9 @@ let allTargets: [Target] = [
     tests(
         "OperatorCLI",
         [
-            "AllocationCore", "CertificateAuthority", "Configuration", "FleetModel", "SecureTransport", "TLSEngine",
-            "Wire", argumentParser, logging, nioCore, nioPosix,
+            "AllocationBench", "AllocationCore", "CertificateAuthority", "Configuration",
+            "FleetModel", "SecureTransport", "TLSEngine", "Wire", argumentParser, logging, nioCore,
+            nioPosix,
         ]),
     // The shape of the repository, and whole fleets of real processes.
     .testTarget(name: "RepositoryTests", swiftSettings: strict),
@@ -219,6 +224,19 @@ let allTargets: [Target] = [
     ]
 }
 
+// MARK: - Counting
+
+/// The program whose instructions and allocations are counted, for `Tests/SolveProbe/run` only.
+@MainActor func probeTargets() -> [Target] {
+    guard Context.environment["BUSBAR_PROBE"] != nil else { return [] }
+    return [
+        .executableTarget(
+            name: "SolveProbe",
+            dependencies: ["AllocationBench", "AllocationCore", "CAllocationCount"],
+            path: "Tests/SolveProbe", swiftSettings: strict)
+    ]
+}
+
 // MARK: - Narrowing
 
 /// The names of the targets and packages that one target imports.
@@ -237,7 +255,7 @@ let allTargets: [Target] = [
 
 /// All targets, or those that `BUSBAR_ONLY` names with their imports and the tests of the named ones.
 @MainActor func selectedTargets() -> [Target] {
-    let everything = allTargets + fuzzTargets()
+    let everything = allTargets + fuzzTargets() + probeTargets()
     guard let only = Context.environment["BUSBAR_ONLY"], !only.isEmpty else { return everything }
     let named = only.split(separator: ",").map(String.init)
     let byName = Dictionary(uniqueKeysWithValues: everything.map { ($0.name, $0) })

@@ -12,6 +12,7 @@ struct ImportRulesTests {
         "ControlPlane": ["AllocationCore", "FleetModel"],
         "Simulation": ["AllocationCore", "ControlPlane", "FleetModel"],
         "MetricsText": [],
+        "AllocationBench": ["AllocationCore", "CStreamingPass", "FleetModel"],
         "Wire": ["CBusbarProto", "CProtobufC", "FleetModel"],
         "TLSEngine": ["COpenSSL", "FleetModel"],
         "SecureTransport": ["Logging", "NIOCore", "NIOPosix", "TLSEngine"],
@@ -34,7 +35,8 @@ struct ImportRulesTests {
             "NIOPosix", "SecureTransport", "TLSEngine", "Wire",
         ],
         "OperatorCLI": [
-            "AllocationCore", "ArgumentParser", "CProcess", "CertificateAuthority", "Configuration",
+            "AllocationBench", "AllocationCore", "ArgumentParser", "CProcess",
+            "CertificateAuthority", "Configuration",
             "ControlPlane", "Devices", "FleetModel", "LocalSocket", "Logging", "NIOCore",
             "NIOPosix", "SecureTransport", "Simulation", "TLSEngine", "Wire",
         ],

@@ -9,6 +9,7 @@ enum Tidy {
     /// Targets that decide and do nothing else.
     static let pureTargets: Set<String> = [
         "FleetModel", "AllocationCore", "ControlPlane", "Simulation", "MetricsText",
+        "AllocationBench",
     ]
 
     /// The first line names the licence.

@@ -24,6 +24,11 @@ struct IndexedHeap: Sendable {
         }
     }
 
+    /// Bytes that the columns have room for.
+    var storageByteCount: Int {
+        storageBytes(keys) + storageBytes(ids) + storageBytes(positions)
+    }
+
     var isEmpty: Bool { ids.isEmpty }
     /// The least key, or `UInt64.max` of an empty heap.
     var minimumKey: UInt64 { keys.isEmpty ? .max : keys[0] }

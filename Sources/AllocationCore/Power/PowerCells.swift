@@ -35,6 +35,16 @@ struct PowerCells: Sendable {
     /// The number of cells.
     var count: Int { domain.count }
 
+    /// Bytes that the columns have room for.
+    var storageByteCount: Int {
+        let cells = storageBytes(domain) + storageBytes(gang) + storageBytes(curve)
+        let lists =
+            storageBytes(gangStarts) + storageBytes(domainStarts) + storageBytes(domainCells)
+        let runs = storageBytes(runGPU) + storageBytes(runWeight) + storageBytes(runOrder)
+        return cells + storageBytes(weight) + storageBytes(next) + lists + runs
+            + storageBytes(runStarts) + storageBytes(head) + storageBytes(cursor)
+    }
+
     /// The cells of a gang.
     func range(ofGang gang: Int) -> Range<Int> {
         Int(gangStarts[gang])..<Int(gangStarts[gang + 1])
