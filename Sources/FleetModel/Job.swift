@@ -16,6 +16,28 @@ package enum LeaseEndPolicy: String, Hashable, Sendable, CaseIterable {
     case kill
 }
 
+/// Which other jobs may be stopped so that a job that fits nowhere can run.
+package enum PreemptionPolicy: String, Hashable, Sendable, CaseIterable {
+    /// None: the job waits.
+    case never
+    /// Jobs of a lower priority class; they go back into the queue.
+    case lower
+}
+
+/// How the tasks of a gang are kept apart over the domains of one level of the primary tree.
+package struct LevelSpread: Hashable, Sendable {
+    /// The level's name, such as `rack`.
+    package var level: String
+    /// The most tasks in one domain of the level; nil for as evenly as the fleet allows, which never
+    /// keeps a job from fitting.
+    package var maximumTasks: UInt32?
+
+    package init(level: String, maximumTasks: UInt32? = nil) {
+        self.level = level
+        self.maximumTasks = maximumTasks
+    }
+}
+
 /// What one task of a job needs on its node.
 package struct TaskRequest: Hashable, Sendable {
     /// 0 for a CPU-only task.
@@ -52,8 +74,20 @@ package struct JobSpec: Hashable, Sendable {
     package var selector: [String: String]
     /// The level of the primary tree within which the whole gang must lie (`rack`, `row`, ...), if any.
     package var requiredLevel: String?
+    /// The level within one domain of which the gang should lie if it can.
+    ///
+    /// If it cannot, it takes as few of the level's domains as are found; it never keeps a job from
+    /// fitting.
+    package var preferredLevel: String?
+    /// How far apart tasks must lie, if at all.
+    package var levelSpread: LevelSpread?
     /// Floor pace as the cap per whole GPU; nil takes the model's default floor.
     package var floor: Milliwatts?
+    /// The job runs at full pace or not at all: its floor is the model's highest cap, and `floor` is
+    /// nil.
+    package var isFullPace: Bool
+    /// Whether less important jobs may be stopped for it.
+    package var preemption: PreemptionPolicy
     package var profile: DemandProfile
     /// How long a simulated task runs; nil runs until cancelled.
     package var durationNanoseconds: Int64?
@@ -64,7 +98,9 @@ package struct JobSpec: Hashable, Sendable {
         task: TaskRequest, isSpread: Bool = false, models: [String] = [], sites: [String] = [],
         selector: [String: String] = [:], requiredLevel: String? = nil, floor: Milliwatts? = nil,
         profile: DemandProfile = .training, durationNanoseconds: Int64? = nil,
-        onLeaseEnd: LeaseEndPolicy = .keep
+        onLeaseEnd: LeaseEndPolicy = .keep, preferredLevel: String? = nil,
+        levelSpread: LevelSpread? = nil, isFullPace: Bool = false,
+        preemption: PreemptionPolicy = .never
     ) {
         self.name = name
         self.priority = priority
@@ -80,6 +116,15 @@ package struct JobSpec: Hashable, Sendable {
         self.profile = profile
         self.durationNanoseconds = durationNanoseconds
         self.onLeaseEnd = onLeaseEnd
+        self.preferredLevel = preferredLevel
+        self.levelSpread = levelSpread
+        self.isFullPace = isFullPace
+        self.preemption = preemption
+    }
+
+    /// The cap per whole GPU that the job is promised on GPUs of a model.
+    package func floor(on model: GPUModel) -> Milliwatts {
+        isFullPace ? model.maximumCap : floor ?? model.defaultFloor
     }
 }
 

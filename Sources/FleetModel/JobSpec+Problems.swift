@@ -22,6 +22,12 @@ extension JobSpec {
             let most = Topology.maximumGPUCap
             return "the job's floor is \(floor), not above 0 W and at most \(most)"
         }
+        if isFullPace && floor != nil {
+            return "the job asks for full pace and for a floor in watts"
+        }
+        if let maximum = levelSpread?.maximumTasks, !(1...Self.maximumTaskCount).contains(maximum) {
+            return "the job spreads \(maximum) tasks per domain, not 1 to \(Self.maximumTaskCount)"
+        }
         if let durationNanoseconds, durationNanoseconds <= 0 {
             return "the job's duration is not above zero"
         }

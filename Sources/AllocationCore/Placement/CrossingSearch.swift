@@ -12,6 +12,8 @@ struct CrossingSearch {
     static let stepBudget = 20_000
 
     private let request: PlacementRequest
+    /// How many tasks may lie together, if the gang is spread over a level.
+    var spread: SpreadCounts?
     private var stepsLeft = CrossingSearch.stepBudget
     private var nodes: [Int] = []
     /// By position in `nodes`: whether the node is like the one before it.
@@ -74,7 +76,8 @@ struct CrossingSearch {
     private mutating func takeOne(
         _ fleet: inout PlacementFleet, _ budget: GangBudget, _ node: Int, isFirst: Bool
     ) -> Bool {
-        guard isFirst || !request.isSpread, fleet.obstacle(node: node, request) == nil,
+        guard isFirst || !request.isSpread, spread?.isOpen(node) != false,
+            fleet.obstacle(node: node, request) == nil,
             let devices = fleet.cheapestDevices(node: node, request)
         else { return false }
         let sum = fleet.floorSum(node: node, adding: request, on: devices)
@@ -83,12 +86,14 @@ struct CrossingSearch {
         let task = TaskPlacement(node: NodeIndex(node), devices: PlacementFleet.devices(devices))
         fleet.take(request, node: node, devices: task.devices)
         taken.append(task)
+        spread?.add(node, 1)
         return true
     }
 
     private mutating func giveBack(_ fleet: inout PlacementFleet, downTo count: Int) {
         while taken.count > count {
             let task = taken.removeLast()
+            spread?.add(task.node.position, -1)
             fleet.take(request, node: task.node.position, devices: task.devices, giveBack: true)
         }
     }

@@ -55,7 +55,9 @@ extension PlacementEngine {
     /// Searches without explaining.
     mutating func search(_ request: PlacementRequest) -> SearchResult {
         if request.hasUnknownLevel { return .refused(tasksThatFit: 0) }
-        guard request.taskCount == 1 else { return searchGang(request) }
+        guard request.taskCount == 1 else {
+            return request.wishes.isPlain ? searchGang(request) : searchLevels(request)
+        }
         guard let choice = bestNode(request) else { return .refused(tasksThatFit: 0) }
         let node = NodeIndex(choice.node)
         return .placed([
@@ -70,7 +72,7 @@ extension PlacementEngine {
     }
 
     /// Compiles a job, or finds it compiled.
-    private mutating func request(_ spec: JobSpec) -> PlacementRequest {
+    mutating func request(_ spec: JobSpec) -> PlacementRequest {
         let key = PlacementScores.ShapeKey(spec)
         guard let (shape, known) = scores.request(key) else {
             var request = PlacementRequest(spec, topology, levels: levels)
@@ -82,7 +84,10 @@ extension PlacementEngine {
         request.taskCount = Int(spec.taskCount)
         request.isSpread = spec.isSpread
         request.requiredLevel = spec.requiredLevel.map { levels.firstIndex(of: $0) ?? -1 } ?? -1
-        request.hasUnknownLevel = spec.requiredLevel != nil && request.requiredLevel < 0
+        request.wishes = LevelWishes(spec, levels: levels)
+        request.hasUnknownLevel =
+            (spec.requiredLevel != nil && request.requiredLevel < 0)
+            || request.wishes.hasUnknownLevel
         return request
     }
 

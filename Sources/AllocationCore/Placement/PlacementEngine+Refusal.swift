@@ -51,6 +51,8 @@ extension PlacementEngine {
         let capacities = taskCapacities(request).byNode
         let scope = GangScope(domain: -1, isCheapestFirst: true)
         let tasks = takeTasks(request, scope, capacities)
+        // Watts for all of it: levels are what stops it, and no domain lacks anything.
+        guard tasks.count < request.taskCount else { return [] }
         // Kept losses are those of the fleet as it is.
         let (oldScores, oldIneligibility) = (scores, fleet.ineligibility)
         defer { (scores, fleet.ineligibility) = (oldScores, oldIneligibility) }
@@ -102,6 +104,7 @@ extension PlacementEngine {
         let relaxations: [(PlacementRelaxation, Bool, PlacementChange)] = [
             (.spread, spec.isSpread && spec.taskCount > 1, .sharedNodes),
             (.level, spec.requiredLevel != nil && spec.taskCount > 1, .noRequiredLevel),
+            (.levelSpread, spec.levelSpread?.maximumTasks != nil, .noLevelSpread),
             (.model, !spec.models.isEmpty && spec.task.gpuCount > 0, .anyModel),
             (.site, !spec.sites.isEmpty, .anySite),
             (.selector, !spec.selector.isEmpty, .noSelector),
@@ -129,10 +132,13 @@ extension PlacementEngine {
         _ spec: JobSpec, _ request: PlacementRequest
     ) -> Milliwatts? {
         guard request.gpuCount > 0 else { return nil }
-        var tried = request
+        var tried = spec
+        tried.isFullPace = false
         func fits(_ floor: Int64, _ engine: inout PlacementEngine) -> Bool {
-            for type in tried.floorMilliwatts.indices { tried.floorMilliwatts[type] = floor }
-            return engine.search(tried).isPlaced
+            // Compiled anew: a floor also decides which models can carry it.
+            tried.floor = Milliwatts(floor)
+            let request = PlacementRequest(tried, engine.topology, levels: engine.levels)
+            return engine.search(request).isPlaced
         }
         guard fits(1, &self) else { return nil }
         // Invariant: fits at `low`, does not at `high`.

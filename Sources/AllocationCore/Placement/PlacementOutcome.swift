@@ -70,6 +70,8 @@ package enum PlacementChange: Hashable, Sendable {
     case noSelector
     /// No required level: the gang spread over more of the tree.
     case noRequiredLevel
+    /// More tasks of the gang in one domain of the level that it is spread over.
+    case noLevelSpread
     /// Several tasks of the gang on one node.
     case sharedNodes
     /// A lower floor for each whole GPU: at most this.

@@ -21,6 +21,8 @@ struct PlacementRequest: Hashable, Sendable {
     var requiredLevel: Int
     /// True when the job names a level that the topology does not have.
     var hasUnknownLevel: Bool
+    /// What the gang wants of levels beyond the required one.
+    var wishes = LevelWishes()
     /// Where the scores of its tasks are kept, or -1.
     var shape = -1
 
@@ -45,6 +47,7 @@ struct PlacementRelaxation: OptionSet, Hashable, Sendable {
     static let selector = PlacementRelaxation(rawValue: 4)
     static let level = PlacementRelaxation(rawValue: 8)
     static let spread = PlacementRelaxation(rawValue: 16)
+    static let levelSpread = PlacementRelaxation(rawValue: 32)
 }
 
 extension PlacementRequest {
@@ -63,7 +66,7 @@ extension PlacementRequest {
             spec.sites.isEmpty || relaxation.contains(.site) || spec.sites.contains($0.name)
         }
         floorMilliwatts = topology.nodeTypes.map {
-            (spec.floor ?? topology.gpuModels[$0.model.position].defaultFloor).rawValue
+            spec.floor(on: topology.gpuModels[$0.model.position]).rawValue
         }
         typeObstacle = topology.nodeTypes.map {
             PlacementRequest.obstacle(of: $0, spec, topology, relaxation)
@@ -74,6 +77,8 @@ extension PlacementRequest {
             requiredLevel = levels.firstIndex(of: level) ?? -1
             hasUnknownLevel = requiredLevel < 0
         }
+        wishes = LevelWishes(spec, levels: levels, leavingOut: relaxation)
+        if wishes.hasUnknownLevel { hasUnknownLevel = true }
     }
 
     private static func obstacle(
@@ -83,7 +88,7 @@ extension PlacementRequest {
             let model = topology.gpuModels[type.model.position]
             let isNamed = spec.models.isEmpty || spec.models.contains(model.name)
             guard isNamed || relaxation.contains(.model) else { return .model }
-            guard spec.floor ?? model.defaultFloor <= model.maximumCap else { return .model }
+            guard spec.floor(on: model) <= model.maximumCap else { return .model }
         }
         if !relaxation.contains(.selector) {
             // Order does not matter here: every label must match.

@@ -20,6 +20,7 @@ struct PlacementScores: Sendable {
         var sites: [String]
         var selector: [String: String]
         var floor: Milliwatts?
+        var isFullPace: Bool
 
         init(_ spec: JobSpec) {
             task = spec.task
@@ -27,6 +28,7 @@ struct PlacementScores: Sendable {
             sites = spec.sites
             selector = spec.selector
             floor = spec.floor
+            isFullPace = spec.isFullPace
         }
     }
 

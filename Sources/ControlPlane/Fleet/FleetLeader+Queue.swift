@@ -22,7 +22,9 @@ struct PlacementRequestShape: Hashable, Sendable {
     let sites: [String]
     let selector: [String: String]
     let requiredLevel: String?
+    let levelSpread: LevelSpread?
     let floor: Milliwatts?
+    let isFullPace: Bool
 
     init(_ spec: JobSpec) {
         taskCount = spec.taskCount
@@ -32,7 +34,9 @@ struct PlacementRequestShape: Hashable, Sendable {
         sites = spec.sites
         selector = spec.selector
         requiredLevel = spec.requiredLevel
+        levelSpread = spec.levelSpread
         floor = spec.floor
+        isFullPace = spec.isFullPace
     }
 }
 

@@ -119,15 +119,25 @@ extension FleetLeader {
             let known = topology.sites.map(\.name).joined(separator: ", ")
             return ("this fleet has no site '\(site)'", "there are: \(known)")
         }
-        if let level = spec.requiredLevel,
-            !topology.domains.contains(where: { $0.level == level && $0.tree == 0 })
-        {
-            return ("the power tree has no level '\(level)'", "see `busbar get domains`")
+        for level in [spec.requiredLevel, spec.preferredLevel, spec.levelSpread?.level] {
+            guard let level, let problem = problem(inLevel: level) else { continue }
+            return problem
         }
+        if let problem = spec.problem() { return (problem, "see `busbar submit --help`") }
         if let floor = spec.floor, floor <= .zero || floor > .maximum {
             return ("a floor of \(floor) per GPU", "leave it out for the model's own floor")
         }
         return nil
+    }
+
+    private func problem(inLevel level: String) -> (message: String, hint: String)? {
+        var known: [String] = []
+        for domain in topology.domains where domain.tree == 0 && !known.contains(domain.level) {
+            known.append(domain.level)
+        }
+        if known.contains(level) { return nil }
+        let list = known.joined(separator: ", ")
+        return ("the power tree has no level '\(level)'", "there are: \(list)")
     }
 
     private func problem(in task: TaskRequest) -> (message: String, hint: String)? {

@@ -54,7 +54,7 @@ package struct HeldFloors: Sendable {
     package static func floorPerGPU(of spec: JobSpec, on node: NodeIndex, in topology: Topology)
         -> Milliwatts
     {
-        let whole = spec.floor ?? topology.model(of: node).defaultFloor
+        let whole = spec.floor(on: topology.model(of: node))
         return Milliwatts((whole.rawValue * Int64(spec.task.gpuMilli) + 999) / 1000)
     }
 

@@ -86,7 +86,7 @@ struct FleetMirror: Sendable {
 
     /// What one whole GPU of a node promises to a job, in milliwatts.
     func wholeFloor(of spec: JobSpec, on node: NodeIndex) -> Int64 {
-        (spec.floor ?? topology.model(of: node).defaultFloor).rawValue
+        spec.floor(on: topology.model(of: node)).rawValue
     }
 
     /// What a part of a GPU promises: its share of the whole one's floor, rounded up.

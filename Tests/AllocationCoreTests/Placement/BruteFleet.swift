@@ -37,7 +37,7 @@ struct BruteFleet {
             }
             var held: Int64 = 0
             for spec in holders {
-                let floor = (spec.floor ?? model(node).defaultFloor).rawValue
+                let floor = spec.floor(on: model(node)).rawValue
                 held += (floor * Int64(spec.task.gpuMilli) + 999) / 1000
             }
             sum += min(model(node).maximumCap.rawValue, max(model(node).minimumCap.rawValue, held))
@@ -82,6 +82,11 @@ struct BruteFleet {
         let nodes = placement.map(\.node.position)
         if spec.isSpread, Set(nodes).count != nodes.count { return false }
         if let level = spec.requiredLevel, !shareDomain(nodes, level) { return false }
+        if let spread = spec.levelSpread, let most = spread.maximumTasks,
+            largestGroup(nodes, spread.level) > Int(most)
+        {
+            return false
+        }
         var after = self
         after.jobs.append((spec, placement))
         return after.isWithinResources && after.hasRoom(since: self)
@@ -98,11 +103,33 @@ struct BruteFleet {
             guard spec.models.isEmpty || spec.models.contains(model(node).name) else {
                 return false
             }
-            guard spec.floor ?? .zero <= model(node).maximumCap else { return false }
+            guard spec.floor(on: model(node)) <= model(node).maximumCap else { return false }
         }
         let site = topology.sites[topology.nodes[node].site.position].name
         guard spec.sites.isEmpty || spec.sites.contains(site) else { return false }
         return spec.selector.allSatisfy { type(node).labels[$0.key] == $0.value }
+    }
+
+    /// The most tasks in one domain of a level; a node in none of them counts by itself.
+    func largestGroup(_ nodes: [Int], _ level: String) -> Int {
+        var counts: [Int: Int] = [:]
+        for node in nodes {
+            let domain = domains(of: node).last {
+                topology.domains[$0].tree == 0 && topology.domains[$0].level == level
+            }
+            counts[domain ?? -1 - node, default: 0] += 1
+        }
+        return counts.values.max() ?? 0
+    }
+
+    /// The domains of a level that tasks lie in.
+    func groups(_ nodes: [Int], _ level: String) -> Set<Int> {
+        Set(
+            nodes.map { node in
+                domains(of: node).last {
+                    topology.domains[$0].tree == 0 && topology.domains[$0].level == level
+                } ?? -1 - node
+            })
     }
 
     private func shareDomain(_ nodes: [Int], _ level: String) -> Bool {

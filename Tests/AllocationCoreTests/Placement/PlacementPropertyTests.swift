@@ -184,12 +184,13 @@ struct PlacementPropertyTests {
             #expect(nodes > 0 || spec.taskCount > 1)
             for change in refusal.fitsIf {
                 seen.insert("\(change)".split(separator: "(")[0].description)
-                #expect(fits(spec, engine, after: change), "\(change): \(spec)")
+                let isTrue = fits(spec, engine, after: change)
+                #expect(isTrue, "round \(round): \(change): \(spec)")
             }
         }
         let expected: Set = [
             "fewerTasks", "nodesBack", "anyModel", "noSelector", "noRequiredLevel", "sharedNodes",
-            "lowerFloor", "morePower", "jobsEnd",
+            "lowerFloor", "morePower", "jobsEnd", "noLevelSpread",
         ]
         #expect(seen == expected)
     }
@@ -225,8 +226,9 @@ struct PlacementPropertyTests {
         case .anySite: spec.sites = []
         case .noSelector: spec.selector = [:]
         case .noRequiredLevel: spec.requiredLevel = nil
+        case .noLevelSpread: spec.levelSpread = nil
         case .sharedNodes: spec.isSpread = false
-        case .lowerFloor(let floor): spec.floor = floor
+        case .lowerFloor(let floor): (spec.floor, spec.isFullPace) = (floor, false)
         case .nodesBack(let reason):
             for node in engine.topology.nodes.indices
             where engine.fleet.ineligibility[node] == reason.rawValue {

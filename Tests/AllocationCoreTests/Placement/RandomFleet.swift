@@ -104,7 +104,14 @@ enum RandomFleet {
         if generator.oneIn(4) { spec.models = [generator.element(of: ["A", "B"])] }
         if generator.oneIn(8) { spec.selector = ["disk": "ssd"] }
         if generator.oneIn(4) { spec.requiredLevel = generator.element(of: ["rack", "row"]) }
-        if generator.oneIn(3) {
+        if generator.oneIn(5) { spec.preferredLevel = generator.element(of: ["rack", "row"]) }
+        if generator.oneIn(4) {
+            spec.levelSpread = LevelSpread(
+                level: generator.element(of: ["rack", "rack", "row"]),
+                maximumTasks: generator.element(of: [nil, 1, 2, 3]))
+        }
+        spec.isFullPace = generator.oneIn(8)
+        if !spec.isFullPace, generator.oneIn(3) {
             spec.floor = Milliwatts(generator.element(of: [50, 100, 150, 280, 320]))
         }
         return spec
