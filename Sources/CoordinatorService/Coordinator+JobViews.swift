@@ -232,7 +232,7 @@ extension Coordinator {
         case .anySite: "it could run in any site"
         case .noSelector: "it asked for no labels"
         case .noRequiredLevel: "it could lie in several domains of the level it names"
-        case .noLevelSpread: "more of its tasks could lie in one domain of the level it spreads over"
+        case .noLevelSpread: "more of its tasks could lie in one domain of the level named"
         case .sharedNodes: "several of its tasks could share a node"
         case .lowerFloor(let floor): "its floor were at most \(floor) per GPU"
         case .morePower(let shortfall):
