@@ -12,6 +12,8 @@ struct SimulatedHardware {
 
     private(set) var limits: [Milliwatts]
     private var settling: [Settling] = []
+    /// True while a lowered device may still be enforcing its old cap.
+    var isSettling: Bool { !settling.isEmpty }
     let settleNanoseconds: Int64
 
     init(limits: [Milliwatts], settleNanoseconds: Int64) {
