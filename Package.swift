@@ -106,6 +106,7 @@ let allTargets: [Target] = [
     library("DecisionStore", ["FleetModel"]),
     library("DecisionStoreSQLite", ["DecisionStore", "FleetModel", grdb]),
     library("Configuration", ["FleetModel", yams]),
+    library("SolveFiles", ["AllocationCore"]),
     library("LocalSocket", ["Wire"]),
     library("Devices", ["FleetModel", "LocalSocket", "Wire"]),
 
@@ -133,7 +134,7 @@ let allTargets: [Target] = [
         [
             "AllocationBench", "AllocationCore", "CProcess", "CertificateAuthority",
             "Configuration", "ControlPlane", "Devices", "FleetModel", "LocalSocket",
-            "SecureTransport", "Simulation", "TLSEngine",
+            "SecureTransport", "Simulation", "SolveFiles", "TLSEngine",
             "Wire", argumentParser, nioCore, nioPosix, logging,
         ], settings: withFoundation),
 
@@ -168,6 +169,7 @@ let allTargets: [Target] = [
     tests("CertificateAuthority", ["TLSEngine", x509]),
     tests("DecisionStore", ["DecisionStoreSQLite", "FleetModel", grdb]),
     tests("Configuration", ["AllocationCore", "FleetModel"]),
+    tests("SolveFiles", ["AllocationCore"]),
     tests("LocalSocket", ["Wire"]),
     tests("Devices", ["FleetModel", "LocalSocket", "Wire"]),
     tests(

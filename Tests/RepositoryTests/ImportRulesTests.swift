@@ -20,6 +20,7 @@ struct ImportRulesTests {
         "DecisionStore": ["FleetModel"],
         "DecisionStoreSQLite": ["DecisionStore", "FleetModel", "GRDB"],
         "Configuration": ["FleetModel", "Yams"],
+        "SolveFiles": ["AllocationCore"],
         "LocalSocket": ["Wire"],
         "Devices": ["FleetModel", "LocalSocket", "Wire"],
         "EnforcerService": [
@@ -38,7 +39,7 @@ struct ImportRulesTests {
             "AllocationBench", "AllocationCore", "ArgumentParser", "CProcess",
             "CertificateAuthority", "Configuration",
             "ControlPlane", "Devices", "FleetModel", "LocalSocket", "Logging", "NIOCore",
-            "NIOPosix", "SecureTransport", "Simulation", "TLSEngine", "Wire",
+            "NIOPosix", "SecureTransport", "Simulation", "SolveFiles", "TLSEngine", "Wire",
         ],
         "busbar": ["OperatorCLI"],
         "busbar-agent": ["AgentService", "ArgumentParser"],
