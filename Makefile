@@ -5,7 +5,7 @@ SWIFT_SOURCES = Package.swift Sources Tests
 # Tests in which sockets, processes or disks play with real time: one after another, undisturbed.
 REAL_TIME_TESTS = ^(AgentService|Cluster|CoordinatorService|DecisionStore|EnforcerService|LocalSocket|OperatorCLI|SecureTransport)Tests\.
 
-.PHONY: help setup build run test check lint format generate generated fuzz fuzz-short sanitize clean
+.PHONY: help setup setup-tests build run test check lint format generate generated fuzz fuzz-short sanitize clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -19,7 +19,10 @@ build: setup ## Build the programs, optimized
 run: build ## Bring up the quickstart fleet on this machine
 	.build/release/busbar up $(TOPOLOGY)
 
-test: setup ## Build and run every test
+setup-tests: ## Install what the tests need as well: Debian's etcd-server
+	@cluster/scripts/install-packages --tests
+
+test: setup-tests ## Build and run every test
 	swift build --build-tests
 	swift test --skip-build --skip '$(REAL_TIME_TESTS)'
 	swift test --skip-build --no-parallel --filter '$(REAL_TIME_TESTS)'
@@ -45,7 +48,7 @@ fuzz: setup ## Fuzz the decoders for SECONDS (default 60) each
 fuzz-short: setup ## Fuzz the decoders of the protocol for half a minute in all
 	Tests/Fuzz/run 3 --wire
 
-sanitize: setup ## Run the tests under the thread and address sanitizers
+sanitize: setup-tests ## Run the tests under the thread and address sanitizers
 	swift test --sanitize=thread --scratch-path .build-thread
 	swift test --sanitize=address --scratch-path .build-address
 

@@ -41,6 +41,9 @@ let yams = Target.Dependency.product(name: "Yams", package: "Yams")
 let x509 = Target.Dependency.product(name: "X509", package: "swift-certificates")
 let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
 let swiftASN1 = Target.Dependency.product(name: "SwiftASN1", package: "swift-asn1")
+let grpcCore = Target.Dependency.product(name: "GRPCCore", package: "grpc-swift-2")
+let grpcTransport = Target.Dependency.product(
+    name: "GRPCNIOTransportHTTP2Posix", package: "grpc-swift-nio-transport")
 
 let packages: [(name: String, dependency: Package.Dependency)] = [
     ("swift-nio", .package(url: "https://github.com/apple/swift-nio.git", from: "2.101.2")),
@@ -57,6 +60,11 @@ let packages: [(name: String, dependency: Package.Dependency)] = [
     ),
     ("swift-crypto", .package(url: "https://github.com/apple/swift-crypto.git", from: "4.5.2")),
     ("swift-asn1", .package(url: "https://github.com/apple/swift-asn1.git", from: "1.7.4")),
+    ("grpc-swift-2", .package(url: "https://github.com/grpc/grpc-swift-2.git", from: "2.4.3")),
+    (
+        "grpc-swift-nio-transport",
+        .package(url: "https://github.com/grpc/grpc-swift-nio-transport.git", from: "2.9.2")
+    ),
 ]
 
 // MARK: - Targets
@@ -91,6 +99,7 @@ let allTargets: [Target] = [
     // C, each wrapped once.
     .systemLibrary(name: "CProtobufC", pkgConfig: "libprotobuf-c"),
     .target(name: "CBusbarProto", dependencies: ["CProtobufC"], cSettings: cSettings),
+    .target(name: "CEtcdProto", dependencies: ["CProtobufC"], cSettings: cSettings),
     .target(
         name: "COpenSSL", cSettings: cSettings,
         linkerSettings: [.linkedLibrary("ssl"), .linkedLibrary("crypto")]),
@@ -105,8 +114,13 @@ let allTargets: [Target] = [
     library("CertificateAuthority", ["TLSEngine", x509, crypto, swiftASN1]),
     library("DecisionStore", ["FleetModel"]),
     library("DecisionStoreSQLite", ["DecisionStore", "FleetModel", grdb]),
+    library(
+        "DecisionStoreEtcd",
+        [
+            "CBusbarProto", "CEtcdProto", "DecisionStore", "FleetModel", grpcCore, grpcTransport,
+            logging,
+        ]),
     library("Configuration", ["FleetModel", yams]),
-    library("SolveFiles", ["AllocationCore"]),
     library("LocalSocket", ["Wire"]),
     library("Devices", ["FleetModel", "LocalSocket", "Wire"]),
 
@@ -134,7 +148,7 @@ let allTargets: [Target] = [
         [
             "AllocationBench", "AllocationCore", "CProcess", "CertificateAuthority",
             "Configuration", "ControlPlane", "Devices", "FleetModel", "LocalSocket",
-            "SecureTransport", "Simulation", "SolveFiles", "TLSEngine",
+            "SecureTransport", "Simulation", "TLSEngine",
             "Wire", argumentParser, nioCore, nioPosix, logging,
         ], settings: withFoundation),
 
@@ -159,6 +173,10 @@ let allTargets: [Target] = [
     .target(
         name: "TLSTestSupport", dependencies: ["COpenSSL", "TLSEngine", "CertificateAuthority"],
         path: "Tests/Support/TLSTestSupport", swiftSettings: strict),
+    // Starts etcd clusters of real processes.
+    .target(
+        name: "EtcdTestSupport", dependencies: ["CertificateAuthority", "DecisionStoreEtcd"],
+        path: "Tests/Support/EtcdTestSupport", swiftSettings: withFoundation),
     tests("TLSEngine", ["CertificateAuthority", "TLSTestSupport"]),
     tests(
         "SecureTransport",
@@ -167,9 +185,10 @@ let allTargets: [Target] = [
             logging,
         ]),
     tests("CertificateAuthority", ["TLSEngine", x509]),
-    tests("DecisionStore", ["DecisionStoreSQLite", "FleetModel", grdb]),
+    tests(
+        "DecisionStore",
+        ["DecisionStoreEtcd", "DecisionStoreSQLite", "EtcdTestSupport", "FleetModel", grdb]),
     tests("Configuration", ["AllocationCore", "FleetModel"]),
-    tests("SolveFiles", ["AllocationCore"]),
     tests("LocalSocket", ["Wire"]),
     tests("Devices", ["FleetModel", "LocalSocket", "Wire"]),
     tests(

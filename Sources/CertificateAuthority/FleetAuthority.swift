@@ -137,7 +137,30 @@ package struct FleetAuthority: Sendable {
     package func issue(
         _ identity: SpiffeIdentity, validity: Validity, certificatePath: String, keyPath: String
     ) throws(AuthorityError) {
-        let issued = try issue(identity, validity: validity)
+        try write(
+            try issue(identity, validity: validity), certificatePath: certificatePath,
+            keyPath: keyPath)
+    }
+
+    /// Issues a certificate for a template, and writes it and its key like those of an identity.
+    ///
+    /// - Parameters:
+    ///   - template: what the certificate says.
+    ///   - validity: how long; cut to the authority's own.
+    ///   - certificatePath: the certificate's file. Directories are made.
+    ///   - keyPath: the key's file. Directories are made.
+    /// - Throws: ``AuthorityError``.
+    package func issue(
+        _ template: LeafTemplate, validity: Validity, certificatePath: String, keyPath: String
+    ) throws(AuthorityError) {
+        try write(
+            try issue(template, validity: validity), certificatePath: certificatePath,
+            keyPath: keyPath)
+    }
+
+    private func write(
+        _ issued: Issued, certificatePath: String, keyPath: String
+    ) throws(AuthorityError) {
         for path in [certificatePath, keyPath] {
             guard let slash = path.lastIndex(of: "/"), slash > path.startIndex else { continue }
             try makeDirectory(String(path[..<slash]))
@@ -193,10 +216,8 @@ extension FleetAuthority {
                 Critical(KeyUsage(digitalSignature: true))
             }
             try ExtendedKeyUsage(usages(of: template))
-            if !template.uriNames.isEmpty {
-                SubjectAlternativeNames(
-                    template.uriNames.map { GeneralName.uniformResourceIdentifier($0) })
-            }
+            let names = alternativeNames(template)
+            if !names.isEmpty { SubjectAlternativeNames(names) }
             SubjectKeyIdentifier(hash: Certificate.PublicKey(key.publicKey))
             AuthorityKeyIdentifier(keyIdentifier: issuer.keyIdentifier)
         }
@@ -232,6 +253,12 @@ extension FleetAuthority {
         return (try? SpiffeIdentity(fleet: fleet, role: .operator(name: "admin"))) == nil
             ? nil : fleet
     }
+}
+
+private func alternativeNames(_ template: LeafTemplate) -> [GeneralName] {
+    template.uriNames.map { .uniformResourceIdentifier($0) }
+        + template.hostNames.map { .dnsName($0) }
+        + template.addresses.map { .ipAddress(ASN1OctetString(contentBytes: $0[...])) }
 }
 
 private func usages(of template: LeafTemplate) -> [ExtendedKeyUsage.Usage] {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import Glibc
 package import TLSEngine
 
 /// What a certificate says, apart from its time.
@@ -11,6 +12,10 @@ package struct LeafTemplate: Hashable, Sendable {
     package var commonName: String
     /// The URIs among the names; exactly one in a good certificate.
     package var uriNames: [String]
+    /// The names of hosts among the names; for servers that are not of the fleet.
+    package var hostNames: [String] = []
+    /// The IPv4 and IPv6 addresses among the names, in network byte order.
+    package var addresses: [[UInt8]] = []
     /// Whether it is good for accepting connections.
     package var isServer: Bool
     /// Whether it is good for dialing.
@@ -35,5 +40,36 @@ package struct LeafTemplate: Hashable, Sendable {
             commonName = name
             isServer = false
         }
+    }
+
+    /// Fills in a template for a member of an etcd cluster.
+    ///
+    /// It is good for both ends of a connection, because members dial each other; it has no URI, so no
+    /// member of the fleet takes it for one of its own.
+    ///
+    /// - Parameters:
+    ///   - name: what people call the member.
+    ///   - hosts: where it is reached: names, and addresses as text.
+    package init(storeMember name: String, hosts: [String]) {
+        commonName = name
+        uriNames = []
+        isServer = true
+        isClient = true
+        for host in hosts {
+            if let address = Self.address(host) {
+                addresses.append(address)
+            } else {
+                hostNames.append(host)
+            }
+        }
+    }
+
+    /// The bytes of an address; nil for a name.
+    private static func address(_ text: String) -> [UInt8]? {
+        for (family, count) in [(AF_INET, 4), (AF_INET6, 16)] {
+            var bytes = [UInt8](repeating: 0, count: count)
+            if inet_pton(family, text, &bytes) == 1 { return bytes }
+        }
+        return nil
     }
 }

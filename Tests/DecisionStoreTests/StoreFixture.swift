@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import DecisionStore
+import DecisionStoreEtcd
 import DecisionStoreSQLite
+import EtcdTestSupport
 import FleetModel
 import Foundation
 import Testing
@@ -9,6 +11,7 @@ import Testing
 /// The implementations that must pass the conformance suite.
 enum StoreKind: String, CaseIterable, Sendable, CustomTestStringConvertible {
     case sqlite
+    case etcd
 
     var testDescription: String { rawValue }
 
@@ -18,7 +21,8 @@ enum StoreKind: String, CaseIterable, Sendable, CustomTestStringConvertible {
             path: "busbar-store-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
         defer { try? FileManager.default.removeItem(at: directory) }
-        try await body(StoreFixture(kind: self, directory: directory))
+        let server = self == .etcd ? try await EtcdServer.shared : nil
+        try await body(StoreFixture(kind: self, directory: directory, server: server))
     }
 
     /// Calls `body` with a new, empty, open store, and closes it.
@@ -35,13 +39,18 @@ enum StoreKind: String, CaseIterable, Sendable, CustomTestStringConvertible {
 struct StoreFixture: Sendable {
     var kind: StoreKind
     var directory: URL
+    /// The cluster that holds the store under a prefix of its own.
+    var server: EtcdServer?
 
     var path: String { directory.appending(path: "fleet.db").path }
 
     /// Opens the store; it must not be open.
     func open() throws(StoreError) -> any DecisionStore {
         switch kind {
-        case .sqlite: try SQLiteDecisionStore(path: path)
+        case .sqlite: return try SQLiteDecisionStore(path: path)
+        case .etcd:
+            guard let server else { throw .failed("no cluster was started") }
+            return EtcdDecisionStore(server.options(prefix: "/\(directory.lastPathComponent)/"))
         }
     }
 }

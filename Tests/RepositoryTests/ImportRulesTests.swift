@@ -19,8 +19,11 @@ struct ImportRulesTests {
         "CertificateAuthority": ["Crypto", "SwiftASN1", "TLSEngine", "X509"],
         "DecisionStore": ["FleetModel"],
         "DecisionStoreSQLite": ["DecisionStore", "FleetModel", "GRDB"],
+        "DecisionStoreEtcd": [
+            "CBusbarProto", "CEtcdProto", "DecisionStore", "FleetModel", "GRPCCore",
+            "GRPCNIOTransportHTTP2Posix", "Logging",
+        ],
         "Configuration": ["FleetModel", "Yams"],
-        "SolveFiles": ["AllocationCore"],
         "LocalSocket": ["Wire"],
         "Devices": ["FleetModel", "LocalSocket", "Wire"],
         "EnforcerService": [
@@ -39,7 +42,7 @@ struct ImportRulesTests {
             "AllocationBench", "AllocationCore", "ArgumentParser", "CProcess",
             "CertificateAuthority", "Configuration",
             "ControlPlane", "Devices", "FleetModel", "LocalSocket", "Logging", "NIOCore",
-            "NIOPosix", "SecureTransport", "Simulation", "SolveFiles", "TLSEngine", "Wire",
+            "NIOPosix", "SecureTransport", "Simulation", "TLSEngine", "Wire",
         ],
         "busbar": ["OperatorCLI"],
         "busbar-agent": ["AgentService", "ArgumentParser"],
