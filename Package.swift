@@ -121,6 +121,7 @@ let allTargets: [Target] = [
             logging,
         ]),
     library("Configuration", ["FleetModel", yams]),
+    library("SolveFiles", ["AllocationCore"]),
     library("LocalSocket", ["Wire"]),
     library("Devices", ["FleetModel", "LocalSocket", "Wire"]),
 
@@ -148,7 +149,7 @@ let allTargets: [Target] = [
         [
             "AllocationBench", "AllocationCore", "CProcess", "CertificateAuthority",
             "Configuration", "ControlPlane", "Devices", "FleetModel", "LocalSocket",
-            "SecureTransport", "Simulation", "TLSEngine",
+            "SecureTransport", "Simulation", "SolveFiles", "TLSEngine",
             "Wire", argumentParser, nioCore, nioPosix, logging,
         ], settings: withFoundation),
 
@@ -189,6 +190,7 @@ let allTargets: [Target] = [
         "DecisionStore",
         ["DecisionStoreEtcd", "DecisionStoreSQLite", "EtcdTestSupport", "FleetModel", grdb]),
     tests("Configuration", ["AllocationCore", "FleetModel"]),
+    tests("SolveFiles", ["AllocationCore"]),
     tests("LocalSocket", ["Wire"]),
     tests("Devices", ["FleetModel", "LocalSocket", "Wire"]),
     tests(

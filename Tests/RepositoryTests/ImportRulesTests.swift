@@ -24,6 +24,7 @@ struct ImportRulesTests {
             "GRPCNIOTransportHTTP2Posix", "Logging",
         ],
         "Configuration": ["FleetModel", "Yams"],
+        "SolveFiles": ["AllocationCore"],
         "LocalSocket": ["Wire"],
         "Devices": ["FleetModel", "LocalSocket", "Wire"],
         "EnforcerService": [
@@ -42,7 +43,7 @@ struct ImportRulesTests {
             "AllocationBench", "AllocationCore", "ArgumentParser", "CProcess",
             "CertificateAuthority", "Configuration",
             "ControlPlane", "Devices", "FleetModel", "LocalSocket", "Logging", "NIOCore",
-            "NIOPosix", "SecureTransport", "Simulation", "TLSEngine", "Wire",
+            "NIOPosix", "SecureTransport", "Simulation", "SolveFiles", "TLSEngine", "Wire",
         ],
         "busbar": ["OperatorCLI"],
         "busbar-agent": ["AgentService", "ArgumentParser"],

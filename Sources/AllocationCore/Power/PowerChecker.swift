@@ -6,6 +6,8 @@ package enum PowerViolation: Hashable, Sendable {
     case columnLengths
     /// A level is above 1.
     case levelRange(gang: Int)
+    /// A cap is below its GPU's floor.
+    case floor(gpu: Int, floorMilliwatts: UInt32)
     /// A cap is not the one that the gang's level gives; without a gang, not the floor.
     case cap(gpu: Int, expectedMilliwatts: UInt32)
     /// A domain is over its budget by this much, rounded up.
@@ -22,6 +24,8 @@ package enum PowerViolation: Hashable, Sendable {
     case doesNotBind(gang: Int, domain: Int)
     /// The domain that is said to stop the gang has watts left for the next step.
     case notSaturated(gang: Int, domain: Int)
+    /// The domain that is said to stop the gang is full only with what a gang of a lower class has.
+    case lowerClass(gang: Int, domain: Int, other: Int)
     /// Another gang of the class went on in the domain that stopped this one.
     case standsHigher(gang: Int, domain: Int, other: Int)
 }
@@ -167,6 +171,9 @@ package struct PowerChecker {
             let expected =
                 gang < 0 ? Int128(problem.gpuFloorMilliwatts[gpu]) << 68 : watts(gpu, level)
             let cap = UInt32(expected >> 68)
+            if capMilliwatts[gpu] < problem.gpuFloorMilliwatts[gpu] {
+                return .floor(gpu: gpu, floorMilliwatts: problem.gpuFloorMilliwatts[gpu])
+            }
             if capMilliwatts[gpu] != cap { return .cap(gpu: gpu, expectedMilliwatts: cap) }
         }
         return nil
@@ -190,17 +197,19 @@ package struct PowerChecker {
         return nil
     }
 
-    /// Checks each stopped gang against the domain that stopped it; gangs that one domain stopped at one
-    /// pace of one class are checked together.
+    /// Checks each stopped gang against the domain that stopped it, domain by domain.
     private func stopViolation() -> PowerViolation? {
         let stopped = (0..<problem.gangCount)
             .filter { certificate.boundBy[$0] != PowerSolution.atFull }
             .sorted { key(of: $0) < key(of: $1) }
         var start = 0
         while start < stopped.count {
+            let domain = certificate.boundBy[stopped[start]]
             var end = start + 1
-            while end < stopped.count, key(of: stopped[end]) == key(of: stopped[start]) { end += 1 }
-            if let violation = stopViolation(of: stopped[start..<end]) { return violation }
+            while end < stopped.count, certificate.boundBy[stopped[end]] == domain { end += 1 }
+            if let violation = stopViolation(in: Int(domain), of: stopped[start..<end]) {
+                return violation
+            }
             start = end
         }
         return nil
@@ -211,40 +220,99 @@ package struct PowerChecker {
         (certificate.boundBy[gang], ~problem.gangPriority[gang], pace(gang))
     }
 
-    private func stopViolation(of gangs: ArraySlice<Int>) -> PowerViolation? {
-        guard let gang = gangs.first else { return nil }
-        let domain = Int(certificate.boundBy[gang])
-        let (priority, pace) = (problem.gangPriority[gang], pace(gang))
-        var next: Int128 = 0
+    /// Goes through the classes of one domain, the most important first.
+    ///
+    /// Takes the gangs that the domain is said to have stopped, by class and pace. Those of one class
+    /// and pace are checked together: one look at the GPUs that the class has in the domain for each.
+    private func stopViolation(in domain: Int, of gangs: ArraySlice<Int>) -> PowerViolation? {
+        let ranked = members(of: domain).filter { problem.gpuGang[Int($0)] >= 0 }
+            .sorted { ~priority(ofGPU: $0) < ~priority(ofGPU: $1) }
+        // Floors of everything that is not above the class in hand, and the use of what is.
+        var rest: Int128 = 0
+        for gpu in members(of: domain) {
+            rest += Int128(problem.gpuFloorMilliwatts[Int(gpu)]) << 68
+        }
+        var (start, position) = (gangs.startIndex, 0)
+        while start < gangs.endIndex {
+            let priority = problem.gangPriority[gangs[start]]
+            while position < ranked.count, self.priority(ofGPU: ranked[position]) > priority {
+                rest += aboveFloor(ranked[position])
+                position += 1
+            }
+            var classEnd = position
+            while classEnd < ranked.count, self.priority(ofGPU: ranked[classEnd]) == priority {
+                classEnd += 1
+            }
+            while start < gangs.endIndex, problem.gangPriority[gangs[start]] == priority {
+                let pace = pace(gangs[start])
+                var end = start + 1
+                while end < gangs.endIndex, key(of: gangs[end]) == key(of: gangs[start]) {
+                    end += 1
+                }
+                if let violation = stopViolation(
+                    in: domain, of: gangs[start..<end], pace: pace, rest: rest,
+                    peers: ranked[position..<classEnd], below: ranked[classEnd...])
+                {
+                    return violation
+                }
+                start = end
+            }
+        }
+        return nil
+    }
+
+    private func priority(ofGPU gpu: Int32) -> Int32 {
+        problem.gangPriority[Int(problem.gpuGang[Int(gpu)])]
+    }
+
+    /// What a GPU with a gang has above its floor.
+    private func aboveFloor(_ member: Int32) -> Int128 {
+        let gpu = Int(member)
+        let level = certificate.level[Int(problem.gpuGang[gpu])].rawValue
+        return watts(gpu, level) - Int128(problem.gpuFloorMilliwatts[gpu]) << 68
+    }
+
+    /// Checks the gangs that a domain is said to have stopped at one pace.
+    ///
+    /// `rest` is all floors of the domain and what higher classes have above theirs; `peers` are the
+    /// GPUs of the class in the domain, `below` those of lower classes.
+    private func stopViolation(
+        in domain: Int, of gangs: ArraySlice<Int>, pace: UInt128, rest: Int128,
+        peers: ArraySlice<Int32>, below: ArraySlice<Int32>
+    ) -> PowerViolation? {
+        let gang = gangs[gangs.startIndex]
+        var next = rest
         var grows: Set<Int> = []
         var higher: Int?
-        for member in members(of: domain) {
+        for member in peers {
             let gpu = Int(member)
             let other = Int(problem.gpuGang[gpu])
-            guard other >= 0, problem.gangPriority[other] >= priority else {
-                next += Int128(problem.gpuFloorMilliwatts[gpu]) << 68
-                continue
-            }
-            let level = certificate.level[other].rawValue
-            guard problem.gangPriority[other] == priority,
-                isFull(other) || self.pace(other) >= pace
-            else {
-                next += watts(gpu, level)
+            guard isFull(other) || self.pace(other) >= pace else {
+                next += aboveFloor(member)
                 continue
             }
             // This one was still free to rise when the domain became full.
             let here = watts(gpu, free(other, at: pace))
             let there = watts(gpu, free(other, at: pace + 1))
-            next += there
+            next += there - Int128(problem.gpuFloorMilliwatts[gpu]) << 68
             guard there > here else { continue }
             grows.insert(other)
-            if level > free(other, at: pace) { higher = higher ?? other }
+            if certificate.level[other].rawValue > free(other, at: pace) {
+                higher = higher ?? other
+            }
         }
         for gang in gangs where !grows.contains(gang) {
             return .doesNotBind(gang: gang, domain: domain)
         }
         if let higher { return .standsHigher(gang: gang, domain: domain, other: higher) }
         let budget = Int128(problem.domainBudgetMilliwatts[domain]) << 68
-        return next > budget ? nil : .notSaturated(gang: gang, domain: domain)
+        if next > budget { return nil }
+        for member in below {
+            next += aboveFloor(member)
+            guard next > budget else { continue }
+            let other = Int(problem.gpuGang[Int(member)])
+            return .lowerClass(gang: gang, domain: domain, other: other)
+        }
+        return .notSaturated(gang: gang, domain: domain)
     }
 }

@@ -76,7 +76,7 @@ struct Busbar: AsyncParsableCommand {
             GetCommand.self, DescribeCommand.self,
             SubmitCommand.self,
             CancelCommand.self, WhyCommand.self, ValidateCommand.self, TopologyCommand.self,
-            HardwareCommand.self, BenchCommand.self, SimulateCommand.self,
+            SolveCommand.self, HardwareCommand.self, BenchCommand.self, SimulateCommand.self,
             VersionCommand.self,
         ])
 }

@@ -89,6 +89,13 @@ struct PowerCheckerTests {
         #expect(claim.violation == .cap(gpu: 0, expectedMilliwatts: 600))
     }
 
+    @Test("A floor that is cut is seen")
+    func cutFloor() {
+        var claim = Claim()
+        claim.caps[3] = 99
+        #expect(claim.violation == .floor(gpu: 3, floorMilliwatts: 100))
+    }
+
     @Test("An idle GPU off its floor is seen")
     func idleCap() {
         var claim = Claim()
@@ -178,7 +185,7 @@ struct PowerCheckerTests {
         claim.set(gang: 0, level: one / 16 * 9)
         claim.set(gang: 3, level: one / 16)
         claim.certificate.boundBy[3] = 1
-        #expect(claim.violation == .notSaturated(gang: 0, domain: 1))
+        #expect(claim.violation == .lowerClass(gang: 0, domain: 1, other: 3))
     }
 
     @Test("Random damage to an optimum is never accepted")
