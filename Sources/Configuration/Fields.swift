@@ -89,6 +89,12 @@ struct Fields {
         }
     }
 
+    /// True when a key's value is this word; says nothing when it is another.
+    func isWord(_ key: String, _ word: String) -> Bool {
+        guard case .scalar(let scalar) = values[key] else { return false }
+        return scalar.string == word
+    }
+
     /// One of the cases of an enumeration, by its raw value.
     func choice<Value>(_ key: String, default fallback: Value) -> Value
     where Value: RawRepresentable<String> & CaseIterable {

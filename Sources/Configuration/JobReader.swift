@@ -10,7 +10,8 @@ struct JobReader {
 
     private static let keys = [
         "name", "tasks", "gpus", "cpus", "memory", "models", "sites", "labels", "priority",
-        "weight", "spread", "within", "floor", "profile", "duration", "on_lease_end",
+        "weight", "spread", "within", "prefer", "spread_over", "tasks_per_domain", "floor",
+        "profile", "duration", "on_lease_end", "preemption",
     ]
 
     /// A job with the places of what it refers to.
@@ -19,7 +20,8 @@ struct JobReader {
         var mark: Mark?
         var models: [Located<String>]
         var sites: [Located<String>]
-        var requiredLevel: Located<String>?
+        /// The levels that it names: required, preferred, spread over.
+        var levels: [Located<String>]
     }
 
     let diagnostics: Diagnostics
@@ -65,6 +67,17 @@ struct JobReader {
             try Quantity.integer(text, in: 1...Int64(JobSpec.maximumWeight))
         }
         let level = fields.text("within")
+        let preferred = fields.text("prefer")
+        let spread = fields.text("spread_over")
+        let perDomain = fields.quantity("tasks_per_domain") { text throws(Quantity.Problem) in
+            try Quantity.integer(text, in: 1...Int64(JobSpec.maximumTaskCount))
+        }
+        if perDomain != nil && spread == nil {
+            diagnostics.report(
+                "'tasks_per_domain' of \(fields.what) needs 'spread_over'", at: fields.mark,
+                hint: "name the level whose domains are meant")
+        }
+        let isFullPace = fields.isWord("floor", "full")
         let models = fields.texts("models")
         let sites = fields.texts("sites")
         let spec = JobSpec(
@@ -77,11 +90,17 @@ struct JobReader {
             isSpread: fields.flag("spread", default: false),
             models: models.map(\.value), sites: sites.map(\.value),
             selector: fields.labels("labels"), requiredLevel: level?.value,
-            floor: fields.quantity("floor", Quantity.power),
+            floor: isFullPace ? nil : fields.quantity("floor", Quantity.power),
             profile: fields.choice("profile", default: .training),
             durationNanoseconds: fields.quantity("duration", Quantity.duration),
-            onLeaseEnd: fields.choice("on_lease_end", default: .keep))
+            onLeaseEnd: fields.choice("on_lease_end", default: .keep),
+            preferredLevel: preferred?.value,
+            levelSpread: spread.map {
+                LevelSpread(level: $0.value, maximumTasks: perDomain.map { UInt32($0) })
+            },
+            isFullPace: isFullPace, preemption: fields.choice("preemption", default: .never))
         return Entry(
-            spec: spec, mark: fields.mark, models: models, sites: sites, requiredLevel: level)
+            spec: spec, mark: fields.mark, models: models, sites: sites,
+            levels: [level, preferred, spread].compactMap { $0 })
     }
 }

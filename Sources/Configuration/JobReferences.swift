@@ -30,7 +30,7 @@ struct JobReferences {
             for site in entry.sites where !sites.contains(site.value) {
                 report(site, "site", known: sites)
             }
-            if let level = entry.requiredLevel, !levels.contains(level.value) {
+            for level in entry.levels where !levels.contains(level.value) {
                 report(level, "level", known: levels)
             }
             checkSelector(entry)

@@ -87,6 +87,7 @@ extension Coordinator {
     private func shortReason(of job: FleetJob) -> String {
         switch job.state {
         case .queued:
+            if !job.message.isEmpty { return job.message }
             guard let refusal = leader.refusal(of: job.id) else { return "waits for its turn" }
             let reasons = explanation(refusal, job: job.id, state: job.state).reasons
             return reasons.first?.message ?? "does not fit"
@@ -148,20 +149,46 @@ extension Coordinator {
             }
             return answer
         }
+        var before: [ReasonView] = []
+        if !job.message.isEmpty {
+            let kind = job.preemptedBy == nil ? "queue" : "preempted"
+            before.append(ReasonView(kind: kind, nodeCount: 0, message: job.message))
+        }
         // Asked anew: the reasons of the last attempt may be old.
         switch leader.dryRun(job.spec) {
         case .placed:
             var answer = explanation(PlacementRefusal(), job: job.id, state: job.state)
-            answer.reasons = [
-                ReasonView(
-                    kind: "queue", nodeCount: 0,
-                    message: "it fits now and waits for its turn"
-                        + (leader.queuePosition(of: job.id).map { ", place \($0)" } ?? ""))
-            ]
+            answer.reasons =
+                before + [
+                    ReasonView(
+                        kind: "queue", nodeCount: 0,
+                        message: "it fits now and waits for its turn"
+                            + (leader.queuePosition(of: job.id).map { ", place \($0)" } ?? ""))
+                ]
             return answer
         case .refused(let refusal), .undecided(let refusal):
-            return explanation(refusal, job: job.id, state: job.state)
+            var answer = explanation(refusal, job: job.id, state: job.state)
+            if leader.victims(of: job.id).isEmpty { before += preemptionReasons(of: job.spec) }
+            answer.reasons = before + answer.reasons
+            return answer
         }
+    }
+
+    /// What would be stopped for a job that does not fit, if anything.
+    func preemptionReasons(of spec: JobSpec) -> [ReasonView] {
+        guard spec.preemption == .lower else { return [] }
+        let text: String
+        switch leader.preemptionPlan(for: spec, now: SystemClock.unixMilliseconds()) {
+        case .possible(let plan) where plan.victims.isEmpty:
+            text = "it fits once the jobs that are stopping have stopped"
+        case .possible(let plan):
+            let list = plan.victims.prefix(8).map(\.description).joined(separator: ", ")
+            let more = plan.victims.count > 8 ? " and \(plan.victims.count - 8) more" : ""
+            text = "it fits when \(list)\(more) of lower priority are stopped for it"
+        case .impossible: text = "stopping every job of lower priority would not make it fit"
+        case .undecided: text = "no jobs were found whose stopping makes it fit"
+        }
+        return [ReasonView(kind: "preemption", nodeCount: 0, message: text)]
     }
 
     /// A refusal in words, the most common reason first.

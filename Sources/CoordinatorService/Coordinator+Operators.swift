@@ -10,8 +10,6 @@ internal import Wire
 
 // The sessions of operators' clients.
 extension Coordinator {
-    /// How long an answer may take when the client names no time.
-    private static let defaultDeadline: Int64 = 10_000_000_000
     /// The most elements of one page of a list: 1,000 of the largest take a third of a frame.
     static let pageCount = 1000
 
@@ -61,6 +59,8 @@ extension Coordinator {
             self.submit(submit, request, session)
         case .cancelJob(_, let job):
             cancel(job, request, session)
+        case .markNode(let mark):
+            self.mark(mark, request, session)
         case .getVersion:
             let version = VersionReply(
                 version: CoordinatorVersion.current, protocolVersion: ProtocolVersion.current)
@@ -165,10 +165,11 @@ extension Coordinator {
             nowOrNever: submit.isNowOrNever, now: SystemClock.unixMilliseconds())
         switch outcome {
         case .accepted(let job), .repeated(let job):
-            wait(.submit, job, request, session)
+            wait(.submit(job), request, session)
         case .refused(let refusal):
             let why = explanation(refusal, job: JobID(0), state: .queued)
-            let message = why.reasons.first?.message ?? "it does not fit now"
+            let message =
+                why.reasons.first?.message ?? "its room is being freed for a more important job"
             fail(
                 request, session, .refused, "the job does not fit: \(message)",
                 hint: why.fitsIf.first ?? "")
@@ -196,6 +197,7 @@ extension Coordinator {
             }
         case .refused(let refusal), .undecided(let refusal):
             answer.explanation = explanation(refusal, job: JobID(0), state: .queued)
+            answer.explanation?.reasons += preemptionReasons(of: spec)
         }
         reply(.submitted(answer), to: request, session)
     }
@@ -206,68 +208,11 @@ extension Coordinator {
             job.id, actor: session.operatorName, now: SystemClock.unixMilliseconds())
         switch outcome {
         case .accepted, .hasEnded(.cancelled):
-            wait(.cancel, job.id, request, session)
+            wait(.cancel(job.id), request, session)
         case .hasEnded(let state):
             fail(request, session, .refused, "\(job.id) has ended already: \(state.rawValue)")
         case .notFound:
             fail(request, session, .notFound, "no job '\(text)'", hint: "busbar get jobs")
-        }
-    }
-
-    /// Answers when the job is durable as it is now.
-    private func wait(
-        _ kind: WaitingReply.Kind, _ job: JobID, _ request: OperatorRequest,
-        _ session: OperatorSession
-    ) {
-        let now = SystemClock.monotonicNanoseconds()
-        let entry = WaitingReply(
-            session: session.number, request: request.id, job: job, change: leader.change(of: job),
-            deadline: now + deadline(of: request), kind: kind)
-        if leader.isDurable(job, change: entry.change) { return answer(entry) }
-        session.waitingCount += 1
-        waiting.append(entry)
-    }
-
-    private func deadline(of request: OperatorRequest) -> Int64 {
-        request.deadlineMilliseconds == 0
-            ? Coordinator.defaultDeadline : Int64(request.deadlineMilliseconds) * 1_000_000
-    }
-
-    /// Sends the replies whose commit has been acknowledged.
-    func answerDurable() {
-        guard !waiting.isEmpty else { return }
-        var still: [WaitingReply] = []
-        for entry in waiting {
-            guard leader.isDurable(entry.job, change: entry.change) else {
-                still.append(entry)
-                continue
-            }
-            operators[entry.session]?.waitingCount -= 1
-            answer(entry)
-        }
-        waiting = still
-    }
-
-    private func answer(_ entry: WaitingReply) {
-        guard let session = operators[entry.session], let job = leader.job(entry.job) else {
-            return
-        }
-        switch entry.kind {
-        case .cancel:
-            let reply = CancelReply(job: job.id, state: job.state)
-            send(OperatorReply(id: entry.request, body: .cancelled(reply)), session)
-        case .submit:
-            let why =
-                job.state == .queued
-                ? leader.refusal(of: job.id).map {
-                    explanation($0, job: job.id, state: job.state)
-                } : nil
-            let tasks = job.tasks.prefix(Coordinator.pageCount).enumerated().map {
-                taskView($0.offset, $0.element)
-            }
-            let reply = SubmitReply(
-                job: job.id, state: job.state, explanation: why, tasks: tasks)
-            send(OperatorReply(id: entry.request, body: .submitted(reply)), session)
         }
     }
 
@@ -356,7 +301,7 @@ extension Coordinator {
         send(OperatorReply(id: request.id, body: body), session)
     }
 
-    private func fail(
+    func fail(
         _ request: OperatorRequest, _ session: OperatorSession, _ code: OperatorErrorCode,
         _ message: String, hint: String = ""
     ) {
@@ -364,7 +309,7 @@ extension Coordinator {
         send(OperatorReply(id: request.id, body: .error(error)), session)
     }
 
-    private func send(_ reply: OperatorReply, _ session: OperatorSession) {
+    func send(_ reply: OperatorReply, _ session: OperatorSession) {
         encodeBuffer.removeAll(keepingCapacity: true)
         reply.encode(into: &encodeBuffer, arena: &arena)
         if encodeBuffer.count > FrameLimit.large {

@@ -252,10 +252,10 @@ extension Coordinator {
         }
         let isEligible = view.state == .live && isCommissioned
         if view.state == .live {
-            leader.engine.setEligible(node, isCommissioned ? nil : .unproven)
+            leader.setCondition(node, isCommissioned ? nil : .unproven)
         } else {
             let isKnown = view.state == .silent || view.state == .fallback
-            leader.engine.setEligible(node, isKnown ? .silent : .unproven)
+            leader.setCondition(node, isKnown ? .silent : .unproven)
         }
         if isEligible != site.isEligible[local] {
             site.isEligible[local] = isEligible

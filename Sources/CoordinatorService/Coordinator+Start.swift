@@ -117,8 +117,8 @@ extension Coordinator {
                     hint: "use the former file, or a new store directory after every job has ended")
             }
             let leader = try FleetLeader(
-                topology: topology, jobs: records.jobs, events: records.events,
-                counters: records.counters)
+                topology: topology, jobs: records.jobs, marks: records.marks,
+                events: records.events, counters: records.counters)
             return OpenFleet(
                 store: store, leadership: leadership,
                 recordVersion: snapshot.records.first { $0.key == "fleet" }?.version,
@@ -166,6 +166,7 @@ extension Coordinator {
             message: "epoch \(fleetLeadership.epoch)", actor: "coordinator",
             now: SystemClock.unixMilliseconds())
         observeSites()
+        leader.continueDrains(now: SystemClock.unixMilliseconds())
         do {
             let content = HTTPContent(
                 health: { self.assumeIsolated { $0.health() } },

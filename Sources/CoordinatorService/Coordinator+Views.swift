@@ -181,7 +181,19 @@ extension Coordinator {
             freeMemoryMiB: type.memoryMiB
                 - min(type.memoryMiB, held.heldMemoryMiB[index.position]),
             leaseAgeMilliseconds: UInt64(max(0, lease.leaseAgeNanoseconds ?? 0) / 1_000_000),
-            leaves: node.leaves.map { topology.domains[$0.position].name })
+            leaves: node.leaves.map { topology.domains[$0.position].name },
+            mark: markText(of: index))
+    }
+
+    /// What an operator wants of a node, and whether a drain is done; empty for nothing.
+    private func markText(of node: NodeIndex) -> String {
+        let mark = leader.mark(of: node).mark
+        switch mark {
+        case .open: return ""
+        case .cordoned: return mark.rawValue
+        case .draining:
+            return leader.held.jobsOfNode[node.position].isEmpty ? "drained" : mark.rawValue
+        }
     }
 
     func gpuViews(_ index: NodeIndex) -> [GPUView] {

@@ -201,14 +201,14 @@ final class OperatorSession {
 /// A reply that is sent when what it says is durable.
 struct WaitingReply {
     enum Kind {
-        case submit
-        case cancel
+        case submit(JobID)
+        case cancel(JobID)
+        case mark(NodeIndex)
     }
 
     var session: UInt64
     var request: UInt64
-    var job: JobID
-    /// The change of the job that must be durable.
+    /// The change of the job or the node that must be durable.
     var change: UInt64
     /// When the answer is of no use any more, in the coordinator's nanoseconds.
     var deadline: Int64

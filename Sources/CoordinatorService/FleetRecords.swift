@@ -10,6 +10,7 @@ internal import Wire
 /// ```
 /// fleet            counters, fingerprint of the topology
 /// job/NUMBER       one job
+/// node/POSITION    what an operator wants of a node, unless it is open
 /// event/SLOT       one event; SLOT is its number modulo the size of the log, which bounds it
 /// ```
 struct FleetRecords {
@@ -22,6 +23,7 @@ struct FleetRecords {
     /// Nil in a store that was never used.
     var fingerprint: UInt64?
     var jobs: [FleetJob] = []
+    var marks: [FleetNodeMark] = []
     var events: [FleetEvent] = []
 
     /// Reads all records of a fleet store.
@@ -58,6 +60,12 @@ struct FleetRecords {
                 throw CoordinatorError("fleet store: \(job.id) is placed on an unknown node")
             }
             jobs.append(job)
+        } else if record.key.hasPrefix("node/") {
+            let mark = FleetNodeMark(try NodeRecord.decode(record.value))
+            guard mark.node.position < topology.nodes.count else {
+                throw CoordinatorError("fleet store: a mark of an unknown node")
+            }
+            marks.append(mark)
         } else if record.key.hasPrefix("event/") {
             if let event = FleetEvent(try EventRecord.decode(record.value)) {
                 events.append(event)
@@ -76,6 +84,14 @@ struct FleetRecords {
             store.put(key(of: job.id), JobRecord(job).encoded(), expecting: .anything)
         }
         for id in batch.forgottenJobs { store.delete(key(of: id), expecting: .anything) }
+        for mark in batch.marks {
+            let key = "node/\(mark.node.rawValue)"
+            if mark.mark == .open {
+                store.delete(key, expecting: .anything)
+            } else {
+                store.put(key, NodeRecord(mark).encoded(), expecting: .anything)
+            }
+        }
         for event in batch.events {
             let slot = event.number % eventSlotCount
             store.put("event/\(slot)", EventRecord(event).encoded(), expecting: .anything)
@@ -111,7 +127,25 @@ extension FleetJob {
                 FleetTask(
                     placement: $0.placement, phase: TaskPhase(rawValue: $0.state) ?? .placed)
             },
-            ledgerRevision: record.ledgerRevision, message: record.message)
+            ledgerRevision: record.ledgerRevision, message: record.message,
+            startedUnixMilliseconds: record.startedUnixMilliseconds,
+            preemptedBy: record.preemptedBy, isRequeued: record.isRequeued)
+    }
+}
+
+extension FleetNodeMark {
+    init(_ record: NodeRecord) {
+        self.init(
+            node: record.node, mark: record.mark, actor: record.actor, reason: record.reason,
+            unixMilliseconds: record.unixMilliseconds)
+    }
+}
+
+extension NodeRecord {
+    init(_ mark: FleetNodeMark) {
+        self.init(
+            node: mark.node, mark: mark.mark, actor: mark.actor, reason: mark.reason,
+            unixMilliseconds: mark.unixMilliseconds)
     }
 }
 
@@ -124,7 +158,9 @@ extension JobRecord {
             tasks: job.tasks.map {
                 TaskRecord(placement: $0.placement, state: $0.phase.rawValue)
             },
-            ledgerRevision: job.ledgerRevision, message: job.message)
+            ledgerRevision: job.ledgerRevision, message: job.message,
+            startedUnixMilliseconds: job.startedUnixMilliseconds,
+            preemptedBy: job.preemptedBy, isRequeued: job.isRequeued)
     }
 }
 

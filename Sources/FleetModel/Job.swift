@@ -16,6 +16,16 @@ package enum LeaseEndPolicy: String, Hashable, Sendable, CaseIterable {
     case kill
 }
 
+/// What an operator wants of a node.
+package enum NodeMark: String, Hashable, Sendable, CaseIterable {
+    /// Nothing: it takes jobs.
+    case open
+    /// It takes no new jobs; those on it stay.
+    case cordoned
+    /// It takes no new jobs, and those on it are moved away.
+    case draining
+}
+
 /// Which other jobs may be stopped so that a job that fits nowhere can run.
 package enum PreemptionPolicy: String, Hashable, Sendable, CaseIterable {
     /// None: the job waits.

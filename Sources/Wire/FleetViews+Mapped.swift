@@ -120,7 +120,8 @@ extension NodeView: Mapped {
             freeMemoryMiB: message.memory_mib_free,
             leaseAgeMilliseconds: message.lease_age_ms,
             leaves: try fields.texts(
-                message.n_leaves, message.leaves, "leaves", limit: OperatorBound.texts))
+                message.n_leaves, message.leaves, "leaves", limit: OperatorBound.texts),
+            mark: try fields.text(message.mark, "mark", limit: PlanBound.wordByteCount))
     }
 
     func write(to message: inout Busbar__V1__NodeView, _ builder: Builder) {
@@ -143,6 +144,7 @@ extension NodeView: Mapped {
         message.lease_age_ms = leaseAgeMilliseconds
         message.n_leaves = leaves.count
         message.leaves = builder.texts(leaves)
+        message.mark = builder.text(mark)
     }
 }
 

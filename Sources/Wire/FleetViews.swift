@@ -120,13 +120,16 @@ package struct NodeView: Hashable, Sendable {
     package var leaseAgeMilliseconds: UInt64
     /// Names of the leaf domains, the primary tree's first.
     package var leaves: [String]
+    /// Empty, `cordoned`, `draining`, or `drained` when no job is left on it.
+    package var mark: String
 
     package init(
         name: String, site: String, type: String, model: String, gpuCount: UInt32,
         state: NodeCondition,
         enforcementClass: EnforcementClass, charge: Milliwatts, cap: Milliwatts,
         enforced: Milliwatts, draw: Milliwatts?, fallback: Milliwatts, freeGPUMilli: UInt32,
-        freeCPUMilli: UInt32, freeMemoryMiB: UInt32, leaseAgeMilliseconds: UInt64, leaves: [String]
+        freeCPUMilli: UInt32, freeMemoryMiB: UInt32, leaseAgeMilliseconds: UInt64,
+        leaves: [String], mark: String = ""
     ) {
         self.name = name
         self.site = site
@@ -145,6 +148,7 @@ package struct NodeView: Hashable, Sendable {
         self.freeMemoryMiB = freeMemoryMiB
         self.leaseAgeMilliseconds = leaseAgeMilliseconds
         self.leaves = leaves
+        self.mark = mark
     }
 }
 

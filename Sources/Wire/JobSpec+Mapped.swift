@@ -32,7 +32,25 @@ extension JobSpec: Mapped {
             floor: floor == .zero ? nil : floor,
             profile: try fields.value(message.profile.rawValue, "profile"),
             durationNanoseconds: duration == 0 ? nil : duration,
-            onLeaseEnd: message.kill_on_lease_end != 0 ? .kill : .keep)
+            onLeaseEnd: message.kill_on_lease_end != 0 ? .kill : .keep,
+            preferredLevel: try fields.optionalText(message.preferred_level, "preferred_level"),
+            levelSpread: try levelSpread(of: message),
+            isFullPace: message.full_pace != 0,
+            preemption: message.preempt_lower != 0 ? .lower : .never)
+    }
+
+    private static func levelSpread(
+        of message: Busbar__V1__JobSpec
+    ) throws(WireError) -> LevelSpread? {
+        let maximum = message.spread_maximum_tasks
+        guard let level = try fields.optionalText(message.spread_level, "spread_level") else {
+            guard maximum == 0 else {
+                throw fields.error(
+                    "spread_maximum_tasks", .inconsistent("there is no level to spread over"))
+            }
+            return nil
+        }
+        return LevelSpread(level: level, maximumTasks: maximum == 0 ? nil : maximum)
     }
 
     private static func task(of message: Busbar__V1__JobSpec) throws(WireError) -> TaskRequest {
@@ -72,6 +90,11 @@ extension JobSpec: Mapped {
         message.profile = Busbar__V1__DemandProfile(rawValue: profile.wireValue)
         message.duration_ns = builder.duration(durationNanoseconds ?? 0)
         message.kill_on_lease_end = onLeaseEnd == .kill ? 1 : 0
+        message.preferred_level = builder.text(preferredLevel ?? "")
+        message.spread_level = builder.text(levelSpread?.level ?? "")
+        message.spread_maximum_tasks = levelSpread?.maximumTasks ?? 0
+        message.full_pace = isFullPace ? 1 : 0
+        message.preempt_lower = preemption == .lower ? 1 : 0
     }
 }
 

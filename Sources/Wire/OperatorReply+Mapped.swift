@@ -61,6 +61,8 @@ extension OperatorReply: Mapped {
             .submitted(try fields.message(message.submitted, "submitted"))
         case BUSBAR__V1__OPERATOR_REPLY__BODY_CANCELLED:
             .cancelled(try fields.message(message.cancelled, "cancelled"))
+        case BUSBAR__V1__OPERATOR_REPLY__BODY_MARKED:
+            .marked(try fields.message(message.marked, "marked"))
         case BUSBAR__V1__OPERATOR_REPLY__BODY_VERSION:
             .version(try fields.message(message.version, "version"))
         case BUSBAR__V1__OPERATOR_REPLY__BODY_NODE:
@@ -94,6 +96,9 @@ extension OperatorReply: Mapped {
         case .cancelled(let cancelled):
             message.body_case = BUSBAR__V1__OPERATOR_REPLY__BODY_CANCELLED
             message.cancelled = builder.make(cancelled)
+        case .marked(let marked):
+            message.body_case = BUSBAR__V1__OPERATOR_REPLY__BODY_MARKED
+            message.marked = builder.make(marked)
         case .version(let version):
             message.body_case = BUSBAR__V1__OPERATOR_REPLY__BODY_VERSION
             message.version = builder.make(version)

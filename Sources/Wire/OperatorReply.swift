@@ -52,6 +52,7 @@ package struct OperatorReply: Hashable, Sendable {
         case explanation(JobExplanation)
         case submitted(SubmitReply)
         case cancelled(CancelReply)
+        case marked(MarkReply)
         case version(VersionReply)
         case node(NodeDetail)
         case domain(DomainDetail)

@@ -69,6 +69,8 @@ extension OperatorRequest: Mapped {
                 requestID: try fields.message(
                     message.cancel_job.pointee.request_id, "cancel_job.request_id"),
                 job: try fields.text(message.cancel_job.pointee.job, "cancel_job.job"))
+        case BUSBAR__V1__OPERATOR_REQUEST__BODY_MARK_NODE:
+            .markNode(try fields.message(message.mark_node, "mark_node"))
         case BUSBAR__V1__OPERATOR_REQUEST__BODY_GET_VERSION: .getVersion
         case BUSBAR__V1__OPERATOR_REQUEST__BODY_WATCH_STATUS:
             .watchStatus(intervalMilliseconds: message.watch_status.pointee.interval_ms)
@@ -98,6 +100,9 @@ extension OperatorRequest: Mapped {
                 $0.request_id = builder.make(requestID)
                 $0.job = builder.text(job)
             }
+        case .markNode(let mark):
+            message.body_case = BUSBAR__V1__OPERATOR_REQUEST__BODY_MARK_NODE
+            message.mark_node = builder.make(mark)
         case .getVersion:
             message.body_case = BUSBAR__V1__OPERATOR_REQUEST__BODY_GET_VERSION
             message.get_version = builder.message(busbar__v1__get_version__init) { _ in }

@@ -23,6 +23,21 @@ package struct SubmitJob: Hashable, Sendable {
     }
 }
 
+/// What a node is to do with jobs from now on; repeating it changes nothing.
+package struct MarkNode: Hashable, Sendable {
+    /// The node's name.
+    package var node: String
+    package var mark: NodeMark
+    /// For people; may be empty.
+    package var reason: String
+
+    package init(node: String, mark: NodeMark, reason: String = "") {
+        self.node = node
+        self.mark = mark
+        self.reason = reason
+    }
+}
+
 /// Which jobs a list is to hold.
 package enum JobFilter: Hashable, Sendable {
     /// Those that have not ended.
@@ -55,6 +70,7 @@ package struct OperatorRequest: Hashable, Sendable {
         case explainJob(String)
         case submitJob(SubmitJob)
         case cancelJob(requestID: RandomID, job: String)
+        case markNode(MarkNode)
         case getVersion
         /// Streams ``OperatorReply/Body/status(_:)`` until the client hangs up or sends a stop.
         case watchStatus(intervalMilliseconds: UInt32)
@@ -121,6 +137,27 @@ extension SubmitJob: Mapped {
         message.spec = builder.make(spec)
         message.now_or_never = isNowOrNever ? 1 : 0
         message.dry_run = isDryRun ? 1 : 0
+    }
+}
+
+extension MarkNode: Mapped {
+    static var messageName: String { "MarkNode" }
+
+    static func initialize(_ message: UnsafeMutablePointer<Busbar__V1__MarkNode>) {
+        busbar__v1__mark_node__init(message)
+    }
+
+    static func read(_ message: Busbar__V1__MarkNode) throws(WireError) -> MarkNode {
+        MarkNode(
+            node: try fields.text(message.node, "node"),
+            mark: try fields.word(message.mark, "mark"),
+            reason: try fields.text(message.reason, "reason"))
+    }
+
+    func write(to message: inout Busbar__V1__MarkNode, _ builder: Builder) {
+        message.node = builder.text(node)
+        message.mark = builder.text(mark.rawValue)
+        message.reason = builder.text(reason)
     }
 }
 

@@ -132,6 +132,30 @@ extension CancelReply: Mapped {
     }
 }
 
+extension MarkReply: Mapped {
+    static var messageName: String { "MarkReply" }
+
+    static func initialize(_ message: UnsafeMutablePointer<Busbar__V1__MarkReply>) {
+        busbar__v1__mark_reply__init(message)
+    }
+
+    static func read(_ message: Busbar__V1__MarkReply) throws(WireError) -> MarkReply {
+        MarkReply(
+            node: try fields.name(message.node, "node"),
+            mark: try fields.word(message.mark, "mark"),
+            jobs: try fields.column(
+                message.n_jobs, message.jobs, "jobs", limit: OperatorBound.jobs
+            ).map { JobID($0) })
+    }
+
+    func write(to message: inout Busbar__V1__MarkReply, _ builder: Builder) {
+        message.node = builder.text(node)
+        message.mark = builder.text(mark.rawValue)
+        message.n_jobs = jobs.count
+        message.jobs = builder.map(jobs) { $0.rawValue }
+    }
+}
+
 extension FleetStatus: Mapped {
     static var messageName: String { "StatusReply" }
 

@@ -86,6 +86,20 @@ package struct CancelReply: Hashable, Sendable {
     }
 }
 
+/// What a marked node still has to do.
+package struct MarkReply: Hashable, Sendable {
+    package var node: String
+    package var mark: NodeMark
+    /// The jobs that are still on it.
+    package var jobs: [JobID]
+
+    package init(node: String, mark: NodeMark, jobs: [JobID]) {
+        self.node = node
+        self.mark = mark
+        self.jobs = jobs
+    }
+}
+
 /// The fleet in numbers.
 package struct FleetStatus: Hashable, Sendable {
     package var fleet: String

@@ -54,6 +54,31 @@ extension FleetRecord: Mapped {
     }
 }
 
+extension NodeRecord: Mapped {
+    static var messageName: String { "NodeRecord" }
+
+    static func initialize(_ message: UnsafeMutablePointer<Busbar__V1__NodeRecord>) {
+        busbar__v1__node_record__init(message)
+    }
+
+    static func read(_ message: Busbar__V1__NodeRecord) throws(WireError) -> NodeRecord {
+        NodeRecord(
+            node: NodeIndex(rawValue: message.node),
+            mark: try fields.word(message.mark, "mark"),
+            actor: try fields.text(message.actor, "actor"),
+            reason: try fields.text(message.reason, "reason"),
+            unixMilliseconds: message.unix_ms)
+    }
+
+    func write(to message: inout Busbar__V1__NodeRecord, _ builder: Builder) {
+        message.node = node.rawValue
+        message.mark = builder.text(mark.rawValue)
+        message.actor = builder.text(actor)
+        message.reason = builder.text(reason)
+        message.unix_ms = unixMilliseconds
+    }
+}
+
 extension EventRecord: Mapped {
     static var messageName: String { "EventRecord" }
 
@@ -100,7 +125,10 @@ extension JobRecord: Mapped {
             tasks: try fields.list(
                 message.n_tasks, message.tasks, "tasks", limit: Int(OperatorBound.taskCount)),
             ledgerRevision: message.ledger_revision,
-            message: try fields.text(message.message, "message"))
+            message: try fields.text(message.message, "message"),
+            startedUnixMilliseconds: message.started_unix_ms,
+            preemptedBy: message.preempted_by == 0 ? nil : JobID(message.preempted_by),
+            isRequeued: message.requeue != 0)
     }
 
     func write(to message: inout Busbar__V1__JobRecord, _ builder: Builder) {
@@ -115,5 +143,8 @@ extension JobRecord: Mapped {
         message.tasks = builder.list(tasks)
         message.ledger_revision = ledgerRevision
         message.message = builder.text(self.message)
+        message.started_unix_ms = startedUnixMilliseconds
+        message.preempted_by = preemptedBy?.rawValue ?? 0
+        message.requeue = isRequeued ? 1 : 0
     }
 }

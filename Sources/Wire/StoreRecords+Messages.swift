@@ -71,3 +71,17 @@ extension EventRecord: WireMessage {
         Codec.encode(self, into: &bytes, &arena)
     }
 }
+
+extension NodeRecord: WireMessage {
+    package static var arenaLimit: Int { ArenaLimit.record }
+
+    package static func decode(
+        _ bytes: RawSpan, arena: inout WireArena
+    ) throws(WireError) -> NodeRecord {
+        try Codec.decode(NodeRecord.self, bytes, &arena)
+    }
+
+    package func encode(into bytes: inout [UInt8], arena: inout WireArena) {
+        Codec.encode(self, into: &bytes, &arena)
+    }
+}

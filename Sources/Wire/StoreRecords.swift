@@ -29,11 +29,18 @@ package struct JobRecord: Hashable, Sendable {
     /// The ledger revision at which the floors were reserved.
     package var ledgerRevision: UInt64
     package var message: String
+    /// When the running attempt began; 0 while none runs.
+    package var startedUnixMilliseconds: UInt64
+    /// The job for which this one was stopped last, if any.
+    package var preemptedBy: JobID?
+    /// True when it goes back into the queue once it has stopped.
+    package var isRequeued: Bool
 
     package init(
         id: JobID, requestID: RandomID, spec: JobSpec, state: JobState,
         submittedUnixMilliseconds: UInt64, submittedBy: String, attempt: UInt64,
-        tasks: [TaskRecord], ledgerRevision: UInt64, message: String
+        tasks: [TaskRecord], ledgerRevision: UInt64, message: String,
+        startedUnixMilliseconds: UInt64 = 0, preemptedBy: JobID? = nil, isRequeued: Bool = false
     ) {
         self.id = id
         self.requestID = requestID
@@ -45,6 +52,29 @@ package struct JobRecord: Hashable, Sendable {
         self.tasks = tasks
         self.ledgerRevision = ledgerRevision
         self.message = message
+        self.startedUnixMilliseconds = startedUnixMilliseconds
+        self.preemptedBy = preemptedBy
+        self.isRequeued = isRequeued
+    }
+}
+
+/// What an operator wants of a node, as the fleet store keeps it: record `node/POSITION`.
+package struct NodeRecord: Hashable, Sendable {
+    package var node: NodeIndex
+    package var mark: NodeMark
+    /// The operator's name.
+    package var actor: String
+    package var reason: String
+    package var unixMilliseconds: UInt64
+
+    package init(
+        node: NodeIndex, mark: NodeMark, actor: String, reason: String, unixMilliseconds: UInt64
+    ) {
+        self.node = node
+        self.mark = mark
+        self.actor = actor
+        self.reason = reason
+        self.unixMilliseconds = unixMilliseconds
     }
 }
 

@@ -42,6 +42,7 @@ struct RoundTripTests {
     @Test("Site records") func site() throws { try roundTrip(SiteRecord.self) }
     @Test("Job records") func job() throws { try roundTrip(JobRecord.self) }
     @Test("Fleet records") func fleet() throws { try roundTrip(FleetRecord.self) }
+    @Test("Node records") func node() throws { try roundTrip(NodeRecord.self) }
     @Test("Event records") func event() throws { try roundTrip(EventRecord.self) }
 
     @Test("A report decodes into the caller's buffer to the same value")

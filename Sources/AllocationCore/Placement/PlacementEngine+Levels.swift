@@ -69,8 +69,11 @@ extension PlacementEngine {
         var scopes: [Int32] = []
         for domain in tree.primaryDeepestFirst
         where capacities.byDomain[Int(domain)] >= request.taskCount {
-            if required >= 0, !isWithin(domain, level: required, orItself: true) { continue }
-            if wished >= 0, isWithin(domain, level: wished, orItself: false) { continue }
+            let isRequired = tree.domainLevel[Int(domain)] == required
+            if required >= 0, !isRequired, !isWithin(domain, level: required) { continue }
+            // Parts of a preferred domain are not preferred to it; but a required level may be
+            // finer than the preferred one.
+            if wished >= 0, !isRequired, isWithin(domain, level: wished) { continue }
             scopes.append(domain)
         }
         scopes.sort { isBefore($0, $1, wished, capacities) }
@@ -100,9 +103,18 @@ extension PlacementEngine {
         return depth
     }
 
-    /// True when a domain lies in one of a level, or (if asked) is one.
-    private func isWithin(_ domain: Int32, level: Int32, orItself: Bool) -> Bool {
-        if orItself, tree.domainLevel[Int(domain)] == level { return true }
+    /// True when a domain lies in another one; -1 is the whole fleet.
+    private func isWithin(_ domain: Int32, domain outer: Int32) -> Bool {
+        var next = topology.domains[Int(domain)].parent
+        while let parent = next {
+            if parent.position == Int(outer) { return true }
+            next = topology.domains[parent.position].parent
+        }
+        return outer < 0
+    }
+
+    /// True when a domain lies in one of a level.
+    private func isWithin(_ domain: Int32, level: Int32) -> Bool {
         var next = topology.domains[Int(domain)].parent
         while let parent = next {
             if tree.domainLevel[parent.position] == level { return true }
@@ -126,7 +138,7 @@ extension PlacementEngine {
         var parts: [(count: Int, domain: Int32)] = []
         for domain in tree.primaryDeepestFirst.sorted()
         where tree.domainLevel[Int(domain)] == wished && !map.nodes(in: domain).isEmpty {
-            if scope >= 0, !isInside(Int(map.nodes(in: domain).first ?? -1), scope) { continue }
+            guard isWithin(domain, domain: scope) else { continue }
             fillPackedOrCheapest(&trial, map.nodes(in: domain), map)
             parts.append((trial.tasks.count, domain))
             giveBack(&trial, map, downTo: 0)

@@ -54,11 +54,18 @@ package struct FleetJob: Hashable, Sendable {
     package var ledgerRevision: UInt64
     /// Why the job is where it is, for people: the refusal, the failure, who cancelled it.
     package var message: String
+    /// When the running attempt began; 0 while none runs.
+    package var startedUnixMilliseconds: UInt64
+    /// The job for which this one was stopped last, until it is placed again.
+    package var preemptedBy: JobID?
+    /// While it stops: it goes back into the queue afterwards.
+    package var isRequeued: Bool
 
     package init(
         id: JobID, requestID: RandomID, spec: JobSpec, state: JobState,
         submittedUnixMilliseconds: UInt64, submittedBy: String, attempt: UInt64 = 0,
-        tasks: [FleetTask] = [], ledgerRevision: UInt64 = 0, message: String = ""
+        tasks: [FleetTask] = [], ledgerRevision: UInt64 = 0, message: String = "",
+        startedUnixMilliseconds: UInt64 = 0, preemptedBy: JobID? = nil, isRequeued: Bool = false
     ) {
         self.id = id
         self.requestID = requestID
@@ -70,6 +77,29 @@ package struct FleetJob: Hashable, Sendable {
         self.tasks = tasks
         self.ledgerRevision = ledgerRevision
         self.message = message
+        self.startedUnixMilliseconds = startedUnixMilliseconds
+        self.preemptedBy = preemptedBy
+        self.isRequeued = isRequeued
+    }
+}
+
+/// What an operator wants of a node, as the fleet store keeps it.
+package struct FleetNodeMark: Hashable, Sendable {
+    package var node: NodeIndex
+    package var mark: NodeMark
+    /// The operator's name.
+    package var actor: String
+    package var reason: String
+    package var unixMilliseconds: UInt64
+
+    package init(
+        node: NodeIndex, mark: NodeMark, actor: String, reason: String, unixMilliseconds: UInt64
+    ) {
+        self.node = node
+        self.mark = mark
+        self.actor = actor
+        self.reason = reason
+        self.unixMilliseconds = unixMilliseconds
     }
 }
 
@@ -106,6 +136,8 @@ package enum FleetEventKind: String, Hashable, Sendable, CaseIterable {
     case jobReturned = "job-returned"
     case jobRunning = "job-running"
     case jobStopping = "job-stopping"
+    case jobPreempted = "job-preempted"
+    case jobDrained = "job-drained"
     case jobFinished = "job-finished"
     case jobFailed = "job-failed"
     case jobCancelled = "job-cancelled"
@@ -113,6 +145,9 @@ package enum FleetEventKind: String, Hashable, Sendable, CaseIterable {
     case nodeLive = "node-live"
     case nodeSilent = "node-silent"
     case nodeProven = "node-proven"
+    case nodeCordoned = "node-cordoned"
+    case nodeDraining = "node-draining"
+    case nodeUncordoned = "node-uncordoned"
     case domainCommissioned = "domain-commissioned"
     case leaseEnded = "lease-ended"
     case anomaly
@@ -144,16 +179,22 @@ package struct FleetBatch: Hashable, Sendable {
     package static let maximumEventCount = 50
     /// The most job records that one batch removes.
     package static let maximumForgottenCount = 15
+    /// The most node marks of one batch.
+    package static let maximumMarkCount = 10
 
     /// Job records to put, those that have waited longest first.
     package var jobs: [FleetJob]
     /// Job records that history no longer keeps.
     package var forgottenJobs: [JobID]
+    /// Node marks to put; one that is open again is removed.
+    package var marks: [FleetNodeMark]
     /// Events to put, in order.
     package var events: [FleetEvent]
     package var counters: FleetCounters
     /// The change of each of `jobs` that becomes durable with this batch.
     var changes: [UInt64]
+    /// The change of each of `marks`.
+    var markChanges: [UInt64]
 }
 
 /// An order to a node, carried out once it is durable in the fleet store.

@@ -17,6 +17,7 @@ extension FleetLeader {
     /// True while there is anything that a batch must carry.
     package var hasUnwrittenChanges: Bool {
         !dirtyJobs.isEmpty || !newEvents.isEmpty || !forgottenJobs.isEmpty || isCountersDirty
+            || !dirtyMarks.isEmpty
     }
 
     /// Hands out what is to be written next; nil when there is nothing, or a batch is in flight.
@@ -28,13 +29,17 @@ extension FleetLeader {
         let ids = dirtyJobs.prefix(FleetBatch.maximumJobCount)
         let gone = forgottenJobs.prefix(FleetBatch.maximumForgottenCount)
         let events = newEvents.prefix(FleetBatch.maximumEventCount)
+        let marked = dirtyMarks.prefix(FleetBatch.maximumMarkCount)
         for id in ids { count(jobs[id]!) }
         let batch = FleetBatch(
-            jobs: ids.map { jobs[$0]!.job }, forgottenJobs: Array(gone), events: Array(events),
-            counters: counters, changes: ids.map { jobs[$0]!.change })
+            jobs: ids.map { jobs[$0]!.job }, forgottenJobs: Array(gone),
+            marks: marked.map { nodes[$0.position].mark }, events: Array(events),
+            counters: counters, changes: ids.map { jobs[$0]!.change },
+            markChanges: marked.map { nodes[$0.position].change })
         for id in ids { jobs[id]!.isDirty = false }
         dirtyJobs.removeFirst(ids.count)
         forgottenJobs.removeFirst(gone.count)
+        dirtyMarks.removeFirst(marked.count)
         newEvents.removeFirst(events.count)
         isCountersDirty = false
         inFlight = batch
@@ -62,6 +67,9 @@ extension FleetLeader {
     package mutating func batchCommitted(into directives: inout [FleetDirective]) {
         guard let batch = inFlight else { preconditionFailure("no batch is in flight") }
         inFlight = nil
+        for (mark, change) in zip(batch.marks, batch.markChanges) {
+            nodes[mark.node.position].durableChange = change
+        }
         for (written, change) in zip(batch.jobs, batch.changes) {
             // Cannot have been forgotten meanwhile: only durably ended jobs are.
             let before = jobs[written.id]!.durableState
@@ -77,7 +85,7 @@ extension FleetLeader {
     ) {
         switch job.state {
         case .queued:
-            releaseReturned(job)
+            releaseReturned(job, into: &directives)
             if jobs[job.id]?.job.state == .queued, !queue.contains(job.id) {
                 enqueue(job.id)
                 capacityChanged()
@@ -93,7 +101,7 @@ extension FleetLeader {
         case .stopping:
             orderStops(of: job, onlyUnended: true, into: &directives)
         case .finished, .failed, .cancelled:
-            releaseReturned(job)
+            releaseReturned(job, into: &directives)
             if !job.tasks.isEmpty {
                 // Tells the nodes that the end is recorded, so that they may forget the tasks.
                 if job.attempt > 0 { orderStops(of: job, onlyUnended: false, into: &directives) }
@@ -102,10 +110,18 @@ extension FleetLeader {
         }
     }
 
-    /// Lets go of what a job held before it went back into the queue.
-    private mutating func releaseReturned(_ job: FleetJob) {
+    /// Lets go of what a job held before it went back into the queue, and tells the nodes where it
+    /// ran that they may forget its tasks.
+    private mutating func releaseReturned(
+        _ job: FleetJob, into directives: inout [FleetDirective]
+    ) {
         guard let tasks = jobs[job.id]?.returned else { return }
         jobs[job.id]!.returned = nil
+        if tasks.contains(where: \.phase.hasEnded) {
+            var former = job
+            former.tasks = tasks
+            orderStops(of: former, onlyUnended: false, into: &directives)
+        }
         releaseResources(of: job, tasks: tasks)
     }
 

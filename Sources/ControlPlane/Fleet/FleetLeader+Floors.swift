@@ -102,11 +102,7 @@ extension FleetLeader {
             guard let entry = jobs[id], entry.job.state == .pending else { continue }
             if entry.placedAt == 0 || entry.placedAt > now { jobs[id]!.placedAt = now }
             guard now - jobs[id]!.placedAt >= patience else { continue }
-            jobs[id]!.returned = entry.job.tasks
-            update(id) {
-                $0.state = .queued
-                $0.tasks = []
-            }
+            returnToQueue(id)
             record(
                 .jobReturned, subject: "\(id)",
                 message: "its floors did not fit a ledger in time", actor: "coordinator",

@@ -25,6 +25,8 @@ struct PlacementRequestShape: Hashable, Sendable {
     let levelSpread: LevelSpread?
     let floor: Milliwatts?
     let isFullPace: Bool
+    /// The priority, where it decides what may be stopped for the job.
+    let preemptingPriority: Int32?
 
     init(_ spec: JobSpec) {
         taskCount = spec.taskCount
@@ -37,6 +39,7 @@ struct PlacementRequestShape: Hashable, Sendable {
         levelSpread = spec.levelSpread
         floor = spec.floor
         isFullPace = spec.isFullPace
+        preemptingPriority = spec.preemption == .lower ? spec.priority : nil
     }
 }
 
@@ -80,11 +83,14 @@ extension FleetLeader {
             let isExplaining = jobs[id]!.refusal == nil
             switch engine.place(spec, explaining: isExplaining) {
             case .placed(let placement):
+                // Jobs for which others are being stopped come first.
+                guard leavesRoom(spec, placement, id: id) else { continue }
                 queue.removeAll { $0 == id }
                 place(id, at: placement, now: now)
                 placedCount += 1
             case .refused(let refusal), .undecided(let refusal):
                 if isExplaining { jobs[id]!.refusal = refusal }
+                if preempt(for: id, now: now) { continue }
                 queuePass.refused[shape] = jobs[id]!.refusal
             }
         }
@@ -113,7 +119,9 @@ extension FleetLeader {
             $0.state = .pending
             $0.tasks = placement.map { FleetTask(placement: $0) }
             $0.message = ""
+            $0.preemptedBy = nil
         }
+        dropClaim(of: id)
         jobs[id]!.refusal = nil
         jobs[id]!.placedAt = now
         // No request made for an earlier placement speaks of this one.

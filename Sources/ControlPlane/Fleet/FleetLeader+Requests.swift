@@ -39,7 +39,12 @@ extension FleetLeader {
         var refusal: PlacementRefusal?
         var placement: [TaskPlacement]?
         switch outcome {
-        case .placed(let found): placement = found
+        case .placed(let found):
+            if leavesRoom(spec, found, id: nil) {
+                placement = found
+            } else if nowOrNever {
+                return .refused(PlacementRefusal())
+            }
         case .refused(let reasons), .undecided(let reasons):
             if nowOrNever { return .refused(reasons) }
             refusal = reasons
@@ -62,6 +67,7 @@ extension FleetLeader {
             place(id, at: placement, now: now)
         } else {
             enqueue(id)
+            _ = preempt(for: id, now: now)
         }
         return .accepted(id)
     }
@@ -87,6 +93,12 @@ extension FleetLeader {
         case .finished, .failed, .cancelled:
             return .hasEnded(job.state)
         case .stopping:
+            if job.isRequeued {
+                update(id) {
+                    $0.isRequeued = false
+                    $0.message = "cancelled by \(actor)"
+                }
+            }
             return .accepted(.stopping)
         case .queued, .pending:
             // Nothing was started: a start follows a durable `starting` only.

@@ -119,7 +119,10 @@ extension FleetLeader {
         update(id) { $0.tasks[index].phase = .running }
         let job = jobs[id]!.job
         guard job.state == .starting, job.tasks.allSatisfy({ $0.phase != .placed }) else { return }
-        update(id) { $0.state = .running }
+        update(id) {
+            $0.state = .running
+            $0.startedUnixMilliseconds = now
+        }
         runningCount += 1
         record(
             .jobRunning, subject: "\(id)", message: "all tasks run", actor: "coordinator", now: now)
@@ -157,9 +160,17 @@ extension FleetLeader {
     private mutating func concludeIfEnded(_ id: JobID, actor: String, now: UInt64) {
         let job = jobs[id]!.job
         guard !job.state.hasEnded, job.tasks.allSatisfy(\.phase.hasEnded) else { return }
+        if job.isRequeued, job.tasks.contains(where: { $0.phase != .finished }) {
+            // A task that failed meanwhile may have failed of being stopped.
+            returnToQueue(id)
+            record(
+                .jobReturned, subject: "\(id)", message: job.message, actor: "coordinator",
+                now: now)
+            return
+        }
         if job.tasks.contains(where: { $0.phase == .failed }) {
             conclude(id, as: .failed, message: job.message, actor: actor, now: now)
-        } else if job.state == .stopping {
+        } else if job.state == .stopping && !job.isRequeued {
             conclude(id, as: .cancelled, message: job.message, actor: actor, now: now)
         } else {
             conclude(id, as: .finished, message: "", actor: actor, now: now)
@@ -178,6 +189,7 @@ extension FleetLeader {
             $0.message = message
         }
         removeFromActive(id)
+        dropClaim(of: id)
         ended.append(id)
         let kind: FleetEventKind
         switch state {

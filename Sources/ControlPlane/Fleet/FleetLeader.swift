@@ -10,7 +10,8 @@ package import FleetModel
 ///   ────────► queued ──► pending ──► starting ──────────► running ──► finished
 ///    placed      │  place   │ every   │ task start to       │  │ a task fails
 ///    at once ────┼─────────►│ ledger  │ every node          │  ▼
-///                │          │         └──── cancel ────► stopping ──► cancelled, failed
+///                │          │         └─ cancel, preempt ► stopping ──► cancelled, failed,
+///                │          │            or drain                      or queued again
 ///                └── cancel ┴───────────────────────────────────────► cancelled
 /// ```
 ///
@@ -24,6 +25,11 @@ package import FleetModel
 /// * The floors are durable in every ledger in use before `starting` is written.
 /// * `starting` is durable before a node is told to start a task.
 /// * An end is confirmed by every node, then durable, before the floors are let go.
+///
+/// A job that is preempted or drained stops in the same way and is then queued again; what it held is
+/// let go once that is durable. The job for which others are stopped waits in the queue meanwhile; jobs
+/// that are less important do not take its room. Who stops for whom is in the records of those that
+/// stop, so that a restart goes on where the last leader was.
 ///
 /// A node that is silent confirms nothing: its jobs keep their GPUs and floors until it speaks.
 ///
@@ -61,6 +67,12 @@ package struct FleetLeader: Sendable {
     /// Per site: counts the jobs that were ever listed to wait for its ledger.
     package internal(set) var floorRequests: [UInt64]
     var queuePass = QueuePass()
+    /// Queued jobs for which others are being stopped, or have been.
+    var claims: [JobID] = []
+    /// By node: what operators and the ledgers say of it.
+    var nodes: [NodeEntry]
+    /// Nodes whose marks are to be written.
+    var dirtyMarks: [NodeIndex] = []
     package internal(set) var heldMilliTotal: UInt64 = 0
     package internal(set) var runningCount = 0
 
@@ -92,14 +104,16 @@ package struct FleetLeader: Sendable {
     /// - Parameters:
     ///   - topology: the one that the records were made for; the shell compares its fingerprint.
     ///   - records: every job record, in any order.
+    ///   - marks: every node mark.
     ///   - events: every event record, in order of number.
     ///   - counters: as stored last.
     ///   - limits: how much history to keep.
     /// - Throws: ``FleetRestoreError`` when two records contradict each other or the topology. The
     ///   coordinator must not go on then: what is placed where is not known.
     package init(
-        topology: Topology, jobs records: [FleetJob] = [], events: [FleetEvent] = [],
-        counters: FleetCounters = FleetCounters(), limits: FleetHistoryLimits = .standard
+        topology: Topology, jobs records: [FleetJob] = [], marks: [FleetNodeMark] = [],
+        events: [FleetEvent] = [], counters: FleetCounters = FleetCounters(),
+        limits: FleetHistoryLimits = .standard
     ) throws(FleetRestoreError) {
         self.topology = topology
         self.limits = limits
@@ -109,7 +123,13 @@ package struct FleetLeader: Sendable {
         held = HeldFloors(topology: topology)
         awaitingFloors = Array(repeating: [], count: topology.sites.count)
         floorRequests = Array(repeating: 0, count: topology.sites.count)
+        nodes = topology.nodes.indices.map { NodeEntry(NodeIndex($0)) }
         for job in records.sorted(by: { $0.id < $1.id }) { try restore(job) }
+        restoreClaims()
+        for mark in marks where mark.node.position < nodes.count {
+            nodes[mark.node.position].mark = mark
+            setCondition(mark.node, nil)
+        }
         queuePass.isWanted = !queue.isEmpty
     }
 
@@ -217,7 +237,7 @@ package struct FleetLeader: Sendable {
     }
 
     /// Thousandths of GPUs that a job with these tasks holds.
-    private static func milli(of spec: JobSpec, _ tasks: [FleetTask]) -> UInt64 {
+    static func milli(of spec: JobSpec, _ tasks: [FleetTask]) -> UInt64 {
         let devices = tasks.reduce(0) { $0 + $1.placement.devices.count }
         return UInt64(devices) * UInt64(spec.task.gpuMilli)
     }

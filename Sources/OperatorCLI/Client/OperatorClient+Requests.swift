@@ -139,6 +139,12 @@ extension OperatorClient {
         }
     }
 
+    func mark(_ mark: MarkNode, _ deadline: Duration) async throws(CommandFailure) -> MarkReply {
+        try await one(.markNode(mark), deadline) {
+            if case .marked(let value) = $0 { value } else { nil }
+        }
+    }
+
     func cancel(
         _ job: String, request: RandomID, _ deadline: Duration
     ) async throws(CommandFailure) -> CancelReply {

@@ -85,7 +85,9 @@ struct DescribeNode: FleetCommand {
         let (view, width) = (detail.node, output.output.tableWidth)
         var description = Description()
         description.add("node", "\(view.name), \(view.type) in \(view.site)")
-        description.add("state", "\(view.state.rawValue), class \(view.enforcementClass.rawValue)")
+        let mark = view.mark.isEmpty ? "" : ", \(view.mark)"
+        description.add(
+            "state", "\(view.state.rawValue)\(mark), class \(view.enforcementClass.rawValue)")
         description.add("GPUs", "\(view.gpuCount) × \(view.model)")
         description.add(
             "power",

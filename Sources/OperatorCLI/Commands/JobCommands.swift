@@ -23,8 +23,25 @@ struct JobOptions: ParsableArguments {
     var site: [String] = []
     @Option(help: ArgumentHelp("Label a node must carry; may be repeated.", valueName: "key=value"))
     var selector: [String] = []
-    @Option(help: ArgumentHelp("Level within which the gang must lie.", valueName: "level"))
+    @Option(
+        name: [.customLong("require-level"), .customLong("within")],
+        help: ArgumentHelp(
+            "Level of the power tree within one domain of which the gang must lie.",
+            valueName: "level"))
     var within: String?
+    @Option(
+        help: ArgumentHelp(
+            "Level within one domain of which it should lie, or within few.", valueName: "level"))
+    var preferLevel: String?
+    @Option(
+        help: ArgumentHelp(
+            "Level over whose domains tasks are spread, as evenly as it goes.",
+            valueName: "level"))
+    var spreadLevel: String?
+    @Option(
+        help: ArgumentHelp(
+            "The most tasks in one domain of the spread level.", valueName: "count"))
+    var tasksPerDomain: UInt32?
     @Flag(help: "Each task on a node of its own.") var spread = false
     // The next argument is the value even when it begins with a dash: classes may be negative.
     @Option(
@@ -33,8 +50,15 @@ struct JobOptions: ParsableArguments {
     var priority: Int32 = 0
     @Option(help: ArgumentHelp("Weight inside the priority.", valueName: "number"))
     var weight: UInt32 = 1
-    @Option(help: ArgumentHelp("Least cap of each GPU, such as 400.", valueName: "watts"))
-    var floor: Int64?
+    @Option(
+        help: ArgumentHelp(
+            "Least cap of each GPU, such as 400, or `full`: full pace or not at all.",
+            valueName: "watts"))
+    var floor: FloorOption?
+    @Option(
+        help: ArgumentHelp(
+            "Which jobs may be stopped and queued again when it does not fit: never, lower."))
+    var preemption: PreemptionOption = .never
     @Option(help: ArgumentHelp("How the simulated tasks draw: training, inference, steady."))
     var profile: DemandProfileOption = .training
     @Option(help: ArgumentHelp("How long simulated tasks run.", valueName: "seconds"))
@@ -48,8 +72,8 @@ struct JobOptions: ParsableArguments {
         if let duration, !(duration > 0 && duration <= 3.2e9) {
             throw ValidationError("--duration is a number of seconds above 0")
         }
-        if let floor, !(1...1_000_000).contains(floor) {
-            throw ValidationError("--floor is from 1 to 1000000 watts")
+        if tasksPerDomain != nil && spreadLevel == nil {
+            throw ValidationError("--tasks-per-domain needs --spread-level")
         }
         guard let wrong = selector.first(where: { !$0.contains("=") }) else { return }
         throw ValidationError("--selector takes key=value, not `\(wrong)`")
@@ -68,9 +92,37 @@ struct JobOptions: ParsableArguments {
                 gpuCount: gpus, gpuMilli: gpus == 0 ? 0 : gpuMilli, cpuMilli: cpuMilli,
                 memoryMiB: memoryMib),
             isSpread: spread, models: model, sites: site, selector: labels,
-            requiredLevel: within, floor: floor.map(Milliwatts.watts), profile: profile.profile,
-            durationNanoseconds: duration.map { Int64($0 * 1e9) })
+            requiredLevel: within, floor: floor?.watts.map(Milliwatts.watts),
+            profile: profile.profile, durationNanoseconds: duration.map { Int64($0 * 1e9) },
+            preferredLevel: preferLevel,
+            levelSpread: spreadLevel.map { LevelSpread(level: $0, maximumTasks: tasksPerDomain) },
+            isFullPace: floor?.isFull ?? false, preemption: preemption.policy)
     }
+}
+
+/// A floor on the command line: watts, or `full`.
+struct FloorOption: ExpressibleByArgument {
+    /// Nil for full pace.
+    let watts: Int64?
+
+    var isFull: Bool { watts == nil }
+
+    init?(argument: String) {
+        if argument == "full" {
+            watts = nil
+        } else {
+            guard let value = Int64(argument), (1...1_000_000).contains(value) else { return nil }
+            watts = value
+        }
+    }
+}
+
+/// A preemption policy on the command line.
+enum PreemptionOption: String, ExpressibleByArgument, CaseIterable {
+    case never
+    case lower
+
+    var policy: PreemptionPolicy { PreemptionPolicy(rawValue: rawValue) ?? .never }
 }
 
 /// A demand profile on the command line.

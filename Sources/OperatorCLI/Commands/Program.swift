@@ -75,7 +75,8 @@ struct Busbar: AsyncParsableCommand {
             UpCommand.self, ReplayCommand.self, PKICommand.self, StatusCommand.self,
             GetCommand.self, DescribeCommand.self,
             SubmitCommand.self,
-            CancelCommand.self, WhyCommand.self, ValidateCommand.self, TopologyCommand.self,
+            CancelCommand.self, CordonCommand.self, UncordonCommand.self, DrainCommand.self,
+            WhyCommand.self, ValidateCommand.self, TopologyCommand.self,
             SolveCommand.self, HardwareCommand.self, BenchCommand.self, SimulateCommand.self,
             VersionCommand.self,
         ])

@@ -135,7 +135,8 @@ extension NodeView: Listed {
 
     var cells: [String] {
         [
-            name, state.rawValue, enforcementClass.rawValue, model,
+            name, mark.isEmpty ? state.rawValue : "\(state.rawValue),\(mark)",
+            enforcementClass.rawValue, model,
             "\(Format.gpus(milli: UInt64(freeGPUMilli)))/\(gpuCount)", Milliwatts.text(draw),
             cap.description, charge.description,
             state == .unproven
@@ -156,7 +157,7 @@ extension NodeView: Listed {
             ("cpu_milli_free", .integer(Int64(freeCPUMilli))),
             ("memory_mib_free", .integer(Int64(freeMemoryMiB))),
             ("lease_age_ms", .counter(leaseAgeMilliseconds)),
-            ("leaves", .array(leaves.map(JSONValue.string))),
+            ("leaves", .array(leaves.map(JSONValue.string))), ("mark", .string(mark)),
         ])
     }
 }

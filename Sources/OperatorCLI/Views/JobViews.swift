@@ -153,6 +153,13 @@ extension JobSpec {
         if !sites.isEmpty { text += ", in " + sites.joined(separator: " or ") }
         if isSpread { text += ", each on a node of its own" }
         if let requiredLevel { text += ", within one \(requiredLevel)" }
+        if let preferredLevel { text += ", within one \(preferredLevel) if it can be" }
+        if let levelSpread {
+            let most = levelSpread.maximumTasks.map { "at most \($0) in one \(levelSpread.level)" }
+            text += ", " + (most ?? "spread over every \(levelSpread.level)")
+        }
+        if isFullPace { text += ", at full pace only" }
+        if preemption == .lower { text += ", may stop jobs of lower priority" }
         return text
     }
 
@@ -174,6 +181,13 @@ extension JobSpec {
             ("profile", .string(profile.rawValue)),
             ("duration_ns", durationNanoseconds.map(JSONValue.integer) ?? .null),
             ("on_lease_end", .string(onLeaseEnd.rawValue)),
+            ("preferred_level", preferredLevel.json),
+            ("spread_level", (levelSpread?.level).json),
+            (
+                "spread_maximum_tasks",
+                levelSpread?.maximumTasks.map { .integer(Int64($0)) } ?? .null
+            ),
+            ("full_pace", .bool(isFullPace)), ("preemption", .string(preemption.rawValue)),
         ])
     }
 }

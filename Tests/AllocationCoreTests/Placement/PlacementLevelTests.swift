@@ -125,6 +125,19 @@ struct PlacementLevelTests {
         #expect(refusal.shortfalls.isEmpty)
     }
 
+    @Test("A preferred level that is wider than the required one changes nothing")
+    func coarserPreference() {
+        var (engine, brute) = rackedFleet(nodes: [2, 3, 1])
+        var spec = JobSpec(
+            name: "tight", taskCount: 3, task: wholeNode, requiredLevel: "rack",
+            preferredLevel: "row")
+        let found = engine.placement(for: spec) ?? []
+        #expect(found.count == 3 && brute.accepts(spec, found))
+        spec.taskCount = 4
+        let none = engine.placement(for: spec)
+        #expect(none == nil)
+    }
+
     @Test("A level that the tree does not have is refused")
     func unknownLevels() {
         var (engine, _) = rackedFleet(nodes: [2])

@@ -96,7 +96,9 @@ struct RandomNodes {
         }
     }
 
-    @Test("Random histories with crashes keep every promise", arguments: 1...40)
+    @Test(
+        "Random histories with crashes, preemptions and drains keep every promise",
+        arguments: 1...40)
     func survivesCrashes(seed: UInt64) throws {
         var world = try World(seed: seed)
         for _ in 0..<300 {
@@ -115,7 +117,7 @@ struct RandomNodes {
         world.harness.now += 1
         switch world.random.next(20) {
         case 0...3: submit(&world)
-        case 4: cancel(&world)
+        case 4: world.random.next(2) == 0 ? cancel(&world) : mark(&world)
         case 5...8: commit(&world)
         case 9...11: reserve(&world)
         case 12...13: endTask(&world)
@@ -131,7 +133,8 @@ struct RandomNodes {
     private func submit(_ world: inout World) {
         let spec = SmallFleet.spec(
             tasks: UInt32(1 + world.random.next(3)), gpus: UInt16(1 + world.random.next(4)),
-            priority: Int32(world.random.next(3)), spread: world.random.next(2) == 0)
+            priority: Int32(world.random.next(3)), spread: world.random.next(2) == 0,
+            preemption: world.random.next(2) == 0 ? .lower : .never)
         _ = world.harness.submit(spec, request: world.nextRequest)
         world.nextRequest += 1
     }
@@ -141,6 +144,13 @@ struct RandomNodes {
         guard !active.isEmpty else { return }
         let id = active[world.random.next(active.count)]
         _ = world.harness.leader.cancel(id, actor: "admin", now: world.harness.now)
+    }
+
+    private func mark(_ world: inout World) {
+        let node = NodeIndex(world.random.next(world.nodes.running.count))
+        let mark = NodeMark.allCases[world.random.next(3)]
+        world.harness.leader.setMark(
+            node, mark, reason: "test", actor: "admin", now: world.harness.now)
     }
 
     private func commit(_ world: inout World) {
@@ -227,6 +237,11 @@ struct RandomNodes {
                 #expect(world.reserved.contains(task.job), "seed \(seed): \(task) runs too early")
                 guard let job = leader.job(task.job), !job.state.hasEnded else {
                     Issue.record("seed \(seed): \(task) runs after its job has ended")
+                    continue
+                }
+                guard job.tasks.indices.contains(Int(task.task)), job.attempt == task.attempt
+                else {
+                    Issue.record("seed \(seed): \(task) runs while its job waits")
                     continue
                 }
                 for device in job.tasks[Int(task.task)].placement.devices {

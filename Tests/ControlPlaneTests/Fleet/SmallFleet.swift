@@ -52,12 +52,12 @@ enum SmallFleet {
     /// A job of `tasks` tasks with `gpus` whole GPUs each.
     static func spec(
         _ name: String = "job", tasks: UInt32 = 1, gpus: UInt16 = 4, milli: UInt16 = 1000,
-        priority: Int32 = 0, spread: Bool = false
+        priority: Int32 = 0, spread: Bool = false, preemption: PreemptionPolicy = .never
     ) -> JobSpec {
         JobSpec(
             name: name, priority: priority, taskCount: tasks,
             task: TaskRequest(gpuCount: gpus, gpuMilli: milli, cpuMilli: 1000, memoryMiB: 1024),
-            isSpread: spread)
+            isSpread: spread, preemption: preemption)
     }
 
     static func request(_ number: UInt64) -> RandomID { RandomID(high: 7, low: number) }
@@ -68,6 +68,7 @@ struct LeaderHarness {
     var leader: FleetLeader
     /// What the store holds.
     var stored: [JobID: FleetJob] = [:]
+    var storedMarks: [NodeIndex: FleetNodeMark] = [:]
     var storedEvents: [FleetEvent] = []
     var storedCounters = FleetCounters()
     var directives: [FleetDirective] = []
@@ -79,7 +80,7 @@ struct LeaderHarness {
     }
 
     mutating func makeEligible(_ node: NodeIndex) {
-        leader.engine.setEligible(node, nil)
+        leader.setCondition(node, nil)
     }
 
     mutating func submit(
@@ -104,6 +105,7 @@ struct LeaderHarness {
         guard let batch = leader.takeBatch() else { return false }
         for job in batch.jobs { stored[job.id] = job }
         for id in batch.forgottenJobs { stored[id] = nil }
+        for mark in batch.marks { storedMarks[mark.node] = mark.mark == .open ? nil : mark }
         storedEvents += batch.events
         storedCounters = batch.counters
         leader.batchCommitted(into: &directives)
@@ -144,8 +146,9 @@ struct LeaderHarness {
     func restarted() throws -> LeaderHarness {
         var copy = self
         copy.leader = try FleetLeader(
-            topology: leader.topology, jobs: stored.values.map { $0 }, events: storedEvents,
-            counters: storedCounters)
+            topology: leader.topology, jobs: stored.values.map { $0 },
+            marks: storedMarks.values.map { $0 }, events: storedEvents, counters: storedCounters)
+        copy.leader.continueDrains(now: now)
         for node in leader.topology.nodes.indices { copy.makeEligible(NodeIndex(node)) }
         copy.directives = []
         return copy

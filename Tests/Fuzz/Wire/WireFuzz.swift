@@ -39,6 +39,7 @@ enum WireTarget: String, FuzzTarget {
             checkMessage(JobRecord.self, input)
             checkMessage(FleetRecord.self, input)
             checkMessage(EventRecord.self, input)
+            checkMessage(NodeRecord.self, input)
         }
     }
 }

@@ -36,7 +36,7 @@ extension NodeView: RandomValue {
             draw: source.flag() ? source.power() : nil, fallback: source.power(),
             freeGPUMilli: source.number(), freeCPUMilli: source.number(),
             freeMemoryMiB: source.number(), leaseAgeMilliseconds: source.number(),
-            leaves: source.list(upTo: 3) { $0.path() })
+            leaves: source.list(upTo: 3) { $0.path() }, mark: source.text())
     }
 }
 
@@ -127,7 +127,7 @@ extension OperatorRequest: RandomValue {
     }
 
     private static func body(_ source: inout SeededGenerator) -> Body {
-        switch Int.random(in: 0..<17, using: &source) {
+        switch Int.random(in: 0..<18, using: &source) {
         case 0: .getStatus
         case 1: .listSites
         case 2: .listDomains(site: source.text())
@@ -148,6 +148,8 @@ extension OperatorRequest: RandomValue {
         case 13: .getVersion
         case 14: .watchStatus(intervalMilliseconds: source.number())
         case 15: .stopWatch(source.number())
+        case 16:
+            .markNode(MarkNode(node: source.text(), mark: source.pick(), reason: source.text()))
         default: .unknown
         }
     }
@@ -163,7 +165,7 @@ extension OperatorRequest: RandomValue {
 
 extension OperatorReply: RandomValue {
     static func random(_ source: inout SeededGenerator) -> OperatorReply {
-        let kind = Int.random(in: 0..<16, using: &source)
+        let kind = Int.random(in: 0..<17, using: &source)
         return OperatorReply(
             id: source.number(), isLast: source.flag(),
             body: kind < 8 ? list(&source, kind: kind) : single(&source, kind: kind))
@@ -211,6 +213,11 @@ extension OperatorReply: RandomValue {
                 DomainDetail(
                     domain: source.value(), children: source.values(upTo: 3),
                     nodes: source.values(upTo: 3)))
+        case 15:
+            .marked(
+                MarkReply(
+                    node: source.name(), mark: source.pick(),
+                    jobs: source.list(upTo: 3) { JobID($0.number()) }))
         default: .none
         }
     }

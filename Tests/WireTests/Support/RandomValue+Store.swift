@@ -42,7 +42,10 @@ extension JobRecord: RandomValue {
                         node: NodeIndex(rawValue: source.number()),
                         devices: TaskStart.devices(&source)),
                     state: source.text())
-            }, ledgerRevision: source.number(), message: source.text())
+            }, ledgerRevision: source.number(), message: source.text(),
+            startedUnixMilliseconds: source.number(),
+            preemptedBy: source.flag() ? JobID(max(1, source.number())) : nil,
+            isRequeued: source.flag())
     }
 }
 
@@ -52,6 +55,14 @@ extension FleetRecord: RandomValue {
             nextJobID: source.number(), topologyHash: source.number(),
             jobsPlacedTotal: source.number(), jobsFinishedTotal: source.number(),
             nextEvent: source.number(), allotments: source.powers(3))
+    }
+}
+
+extension NodeRecord: RandomValue {
+    static func random(_ source: inout SeededGenerator) -> NodeRecord {
+        NodeRecord(
+            node: NodeIndex(rawValue: source.number()), mark: source.pick(), actor: source.text(),
+            reason: source.text(), unixMilliseconds: source.number())
     }
 }
 

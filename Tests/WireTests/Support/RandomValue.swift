@@ -102,6 +102,14 @@ extension JobSpec: RandomValue {
             requiredLevel: source.optionalText(),
             floor: source.flag() ? max(Milliwatts(1), source.power()) : nil,
             profile: source.pick(), durationNanoseconds: source.optionalDuration(),
-            onLeaseEnd: source.pick())
+            onLeaseEnd: source.pick(), preferredLevel: source.optionalText(),
+            levelSpread: levelSpread(&source), isFullPace: source.flag(),
+            preemption: source.pick())
+    }
+
+    private static func levelSpread(_ source: inout SeededGenerator) -> LevelSpread? {
+        guard let level = source.optionalText() else { return nil }
+        return LevelSpread(
+            level: level, maximumTasks: source.flag() ? max(1, source.number()) : nil)
     }
 }

@@ -862,6 +862,96 @@ void   busbar__v1__job_spec__free_unpacked
   assert(message->base.descriptor == &busbar__v1__job_spec__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   busbar__v1__mark_node__init
+                     (Busbar__V1__MarkNode         *message)
+{
+  static const Busbar__V1__MarkNode init_value = BUSBAR__V1__MARK_NODE__INIT;
+  *message = init_value;
+}
+size_t busbar__v1__mark_node__get_packed_size
+                     (const Busbar__V1__MarkNode *message)
+{
+  assert(message->base.descriptor == &busbar__v1__mark_node__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t busbar__v1__mark_node__pack
+                     (const Busbar__V1__MarkNode *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &busbar__v1__mark_node__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t busbar__v1__mark_node__pack_to_buffer
+                     (const Busbar__V1__MarkNode *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &busbar__v1__mark_node__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Busbar__V1__MarkNode *
+       busbar__v1__mark_node__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Busbar__V1__MarkNode *)
+     protobuf_c_message_unpack (&busbar__v1__mark_node__descriptor,
+                                allocator, len, data);
+}
+void   busbar__v1__mark_node__free_unpacked
+                     (Busbar__V1__MarkNode *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &busbar__v1__mark_node__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   busbar__v1__mark_reply__init
+                     (Busbar__V1__MarkReply         *message)
+{
+  static const Busbar__V1__MarkReply init_value = BUSBAR__V1__MARK_REPLY__INIT;
+  *message = init_value;
+}
+size_t busbar__v1__mark_reply__get_packed_size
+                     (const Busbar__V1__MarkReply *message)
+{
+  assert(message->base.descriptor == &busbar__v1__mark_reply__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t busbar__v1__mark_reply__pack
+                     (const Busbar__V1__MarkReply *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &busbar__v1__mark_reply__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t busbar__v1__mark_reply__pack_to_buffer
+                     (const Busbar__V1__MarkReply *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &busbar__v1__mark_reply__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Busbar__V1__MarkReply *
+       busbar__v1__mark_reply__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Busbar__V1__MarkReply *)
+     protobuf_c_message_unpack (&busbar__v1__mark_reply__descriptor,
+                                allocator, len, data);
+}
+void   busbar__v1__mark_reply__free_unpacked
+                     (Busbar__V1__MarkReply *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &busbar__v1__mark_reply__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   busbar__v1__submit_job__init
                      (Busbar__V1__SubmitJob         *message)
 {
@@ -1987,7 +2077,7 @@ void   busbar__v1__version_reply__free_unpacked
   assert(message->base.descriptor == &busbar__v1__version_reply__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
-static const ProtobufCFieldDescriptor busbar__v1__operator_request__field_descriptors[18] =
+static const ProtobufCFieldDescriptor busbar__v1__operator_request__field_descriptors[19] =
 {
   {
     "id",
@@ -2205,6 +2295,18 @@ static const ProtobufCFieldDescriptor busbar__v1__operator_request__field_descri
     0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "mark_node",
+    19,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Busbar__V1__OperatorRequest, body_case),
+    offsetof(Busbar__V1__OperatorRequest, mark_node),
+    &busbar__v1__mark_node__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned busbar__v1__operator_request__field_indices_by_name[] = {
   12,   /* field[12] = cancel_job */
@@ -2222,6 +2324,7 @@ static const unsigned busbar__v1__operator_request__field_indices_by_name[] = {
   7,   /* field[7] = list_jobs */
   5,   /* field[5] = list_nodes */
   3,   /* field[3] = list_sites */
+  18,   /* field[18] = mark_node */
   15,   /* field[15] = stop_watch */
   11,   /* field[11] = submit_job */
   14,   /* field[14] = watch_status */
@@ -2229,7 +2332,7 @@ static const unsigned busbar__v1__operator_request__field_indices_by_name[] = {
 static const ProtobufCIntRange busbar__v1__operator_request__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 18 }
+  { 0, 19 }
 };
 const ProtobufCMessageDescriptor busbar__v1__operator_request__descriptor =
 {
@@ -2239,14 +2342,14 @@ const ProtobufCMessageDescriptor busbar__v1__operator_request__descriptor =
   "Busbar__V1__OperatorRequest",
   "busbar.v1",
   sizeof(Busbar__V1__OperatorRequest),
-  18,
+  19,
   busbar__v1__operator_request__field_descriptors,
   busbar__v1__operator_request__field_indices_by_name,
   1,  busbar__v1__operator_request__number_ranges,
   (ProtobufCMessageInit) busbar__v1__operator_request__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor busbar__v1__operator_reply__field_descriptors[17] =
+static const ProtobufCFieldDescriptor busbar__v1__operator_reply__field_descriptors[18] =
 {
   {
     "id",
@@ -2452,6 +2555,18 @@ static const ProtobufCFieldDescriptor busbar__v1__operator_reply__field_descript
     0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "marked",
+    18,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Busbar__V1__OperatorReply, body_case),
+    offsetof(Busbar__V1__OperatorReply, marked),
+    &busbar__v1__mark_reply__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned busbar__v1__operator_reply__field_indices_by_name[] = {
   13,   /* field[13] = cancelled */
@@ -2465,6 +2580,7 @@ static const unsigned busbar__v1__operator_reply__field_indices_by_name[] = {
   1,   /* field[1] = is_last */
   10,   /* field[10] = job */
   8,   /* field[8] = jobs */
+  17,   /* field[17] = marked */
   15,   /* field[15] = node */
   6,   /* field[6] = nodes */
   4,   /* field[4] = sites */
@@ -2475,7 +2591,7 @@ static const unsigned busbar__v1__operator_reply__field_indices_by_name[] = {
 static const ProtobufCIntRange busbar__v1__operator_reply__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 17 }
+  { 0, 18 }
 };
 const ProtobufCMessageDescriptor busbar__v1__operator_reply__descriptor =
 {
@@ -2485,7 +2601,7 @@ const ProtobufCMessageDescriptor busbar__v1__operator_reply__descriptor =
   "Busbar__V1__OperatorReply",
   "busbar.v1",
   sizeof(Busbar__V1__OperatorReply),
-  17,
+  18,
   busbar__v1__operator_reply__field_descriptors,
   busbar__v1__operator_reply__field_indices_by_name,
   1,  busbar__v1__operator_reply__number_ranges,
@@ -3144,7 +3260,7 @@ const ProtobufCMessageDescriptor busbar__v1__label__descriptor =
   (ProtobufCMessageInit) busbar__v1__label__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor busbar__v1__job_spec__field_descriptors[17] =
+static const ProtobufCFieldDescriptor busbar__v1__job_spec__field_descriptors[22] =
 {
   {
     "name",
@@ -3350,30 +3466,95 @@ static const ProtobufCFieldDescriptor busbar__v1__job_spec__field_descriptors[17
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "preferred_level",
+    18,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Busbar__V1__JobSpec, preferred_level),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "spread_level",
+    19,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Busbar__V1__JobSpec, spread_level),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "spread_maximum_tasks",
+    20,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Busbar__V1__JobSpec, spread_maximum_tasks),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "full_pace",
+    21,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Busbar__V1__JobSpec, full_pace),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "preempt_lower",
+    22,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Busbar__V1__JobSpec, preempt_lower),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned busbar__v1__job_spec__field_indices_by_name[] = {
   6,   /* field[6] = cpu_milli */
   15,   /* field[15] = duration_ns */
   13,   /* field[13] = floor_mw */
+  20,   /* field[20] = full_pace */
   4,   /* field[4] = gpu_count */
   5,   /* field[5] = gpu_milli */
   16,   /* field[16] = kill_on_lease_end */
   7,   /* field[7] = memory_mib */
   9,   /* field[9] = models */
   0,   /* field[0] = name */
+  21,   /* field[21] = preempt_lower */
+  17,   /* field[17] = preferred_level */
   1,   /* field[1] = priority */
   14,   /* field[14] = profile */
   12,   /* field[12] = required_level */
   11,   /* field[11] = selector */
   10,   /* field[10] = sites */
   8,   /* field[8] = spread */
+  18,   /* field[18] = spread_level */
+  19,   /* field[19] = spread_maximum_tasks */
   3,   /* field[3] = task_count */
   2,   /* field[2] = weight */
 };
 static const ProtobufCIntRange busbar__v1__job_spec__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 17 }
+  { 0, 22 }
 };
 const ProtobufCMessageDescriptor busbar__v1__job_spec__descriptor =
 {
@@ -3383,11 +3564,139 @@ const ProtobufCMessageDescriptor busbar__v1__job_spec__descriptor =
   "Busbar__V1__JobSpec",
   "busbar.v1",
   sizeof(Busbar__V1__JobSpec),
-  17,
+  22,
   busbar__v1__job_spec__field_descriptors,
   busbar__v1__job_spec__field_indices_by_name,
   1,  busbar__v1__job_spec__number_ranges,
   (ProtobufCMessageInit) busbar__v1__job_spec__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor busbar__v1__mark_node__field_descriptors[3] =
+{
+  {
+    "node",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Busbar__V1__MarkNode, node),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "mark",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Busbar__V1__MarkNode, mark),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "reason",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Busbar__V1__MarkNode, reason),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned busbar__v1__mark_node__field_indices_by_name[] = {
+  1,   /* field[1] = mark */
+  0,   /* field[0] = node */
+  2,   /* field[2] = reason */
+};
+static const ProtobufCIntRange busbar__v1__mark_node__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 3 }
+};
+const ProtobufCMessageDescriptor busbar__v1__mark_node__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "busbar.v1.MarkNode",
+  "MarkNode",
+  "Busbar__V1__MarkNode",
+  "busbar.v1",
+  sizeof(Busbar__V1__MarkNode),
+  3,
+  busbar__v1__mark_node__field_descriptors,
+  busbar__v1__mark_node__field_indices_by_name,
+  1,  busbar__v1__mark_node__number_ranges,
+  (ProtobufCMessageInit) busbar__v1__mark_node__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor busbar__v1__mark_reply__field_descriptors[3] =
+{
+  {
+    "node",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Busbar__V1__MarkReply, node),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "mark",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Busbar__V1__MarkReply, mark),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "jobs",
+    3,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_UINT64,
+    offsetof(Busbar__V1__MarkReply, n_jobs),
+    offsetof(Busbar__V1__MarkReply, jobs),
+    NULL,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_PACKED,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned busbar__v1__mark_reply__field_indices_by_name[] = {
+  2,   /* field[2] = jobs */
+  1,   /* field[1] = mark */
+  0,   /* field[0] = node */
+};
+static const ProtobufCIntRange busbar__v1__mark_reply__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 3 }
+};
+const ProtobufCMessageDescriptor busbar__v1__mark_reply__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "busbar.v1.MarkReply",
+  "MarkReply",
+  "Busbar__V1__MarkReply",
+  "busbar.v1",
+  sizeof(Busbar__V1__MarkReply),
+  3,
+  busbar__v1__mark_reply__field_descriptors,
+  busbar__v1__mark_reply__field_indices_by_name,
+  1,  busbar__v1__mark_reply__number_ranges,
+  (ProtobufCMessageInit) busbar__v1__mark_reply__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 static const ProtobufCFieldDescriptor busbar__v1__submit_job__field_descriptors[4] =
@@ -4086,7 +4395,7 @@ const ProtobufCMessageDescriptor busbar__v1__domain_view__descriptor =
   (ProtobufCMessageInit) busbar__v1__domain_view__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor busbar__v1__node_view__field_descriptors[18] =
+static const ProtobufCFieldDescriptor busbar__v1__node_view__field_descriptors[19] =
 {
   {
     "name",
@@ -4304,6 +4613,18 @@ static const ProtobufCFieldDescriptor busbar__v1__node_view__field_descriptors[1
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "mark",
+    19,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Busbar__V1__NodeView, mark),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned busbar__v1__node_view__field_indices_by_name[] = {
   8,   /* field[8] = cap_mw */
@@ -4318,6 +4639,7 @@ static const unsigned busbar__v1__node_view__field_indices_by_name[] = {
   4,   /* field[4] = gpus */
   16,   /* field[16] = lease_age_ms */
   17,   /* field[17] = leaves */
+  18,   /* field[18] = mark */
   15,   /* field[15] = memory_mib_free */
   3,   /* field[3] = model */
   0,   /* field[0] = name */
@@ -4328,7 +4650,7 @@ static const unsigned busbar__v1__node_view__field_indices_by_name[] = {
 static const ProtobufCIntRange busbar__v1__node_view__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 18 }
+  { 0, 19 }
 };
 const ProtobufCMessageDescriptor busbar__v1__node_view__descriptor =
 {
@@ -4338,7 +4660,7 @@ const ProtobufCMessageDescriptor busbar__v1__node_view__descriptor =
   "Busbar__V1__NodeView",
   "busbar.v1",
   sizeof(Busbar__V1__NodeView),
-  18,
+  19,
   busbar__v1__node_view__field_descriptors,
   busbar__v1__node_view__field_indices_by_name,
   1,  busbar__v1__node_view__number_ranges,

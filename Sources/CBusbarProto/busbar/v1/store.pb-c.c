@@ -142,6 +142,51 @@ void   busbar__v1__job_record__free_unpacked
   assert(message->base.descriptor == &busbar__v1__job_record__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   busbar__v1__node_record__init
+                     (Busbar__V1__NodeRecord         *message)
+{
+  static const Busbar__V1__NodeRecord init_value = BUSBAR__V1__NODE_RECORD__INIT;
+  *message = init_value;
+}
+size_t busbar__v1__node_record__get_packed_size
+                     (const Busbar__V1__NodeRecord *message)
+{
+  assert(message->base.descriptor == &busbar__v1__node_record__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t busbar__v1__node_record__pack
+                     (const Busbar__V1__NodeRecord *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &busbar__v1__node_record__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t busbar__v1__node_record__pack_to_buffer
+                     (const Busbar__V1__NodeRecord *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &busbar__v1__node_record__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Busbar__V1__NodeRecord *
+       busbar__v1__node_record__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Busbar__V1__NodeRecord *)
+     protobuf_c_message_unpack (&busbar__v1__node_record__descriptor,
+                                allocator, len, data);
+}
+void   busbar__v1__node_record__free_unpacked
+                     (Busbar__V1__NodeRecord *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &busbar__v1__node_record__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   busbar__v1__task_record__init
                      (Busbar__V1__TaskRecord         *message)
 {
@@ -535,7 +580,7 @@ const ProtobufCMessageDescriptor busbar__v1__site_record__descriptor =
   (ProtobufCMessageInit) busbar__v1__site_record__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor busbar__v1__job_record__field_descriptors[10] =
+static const ProtobufCFieldDescriptor busbar__v1__job_record__field_descriptors[13] =
 {
   {
     "id",
@@ -657,14 +702,53 @@ static const ProtobufCFieldDescriptor busbar__v1__job_record__field_descriptors[
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "started_unix_ms",
+    11,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Busbar__V1__JobRecord, started_unix_ms),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "preempted_by",
+    12,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Busbar__V1__JobRecord, preempted_by),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "requeue",
+    13,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Busbar__V1__JobRecord, requeue),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned busbar__v1__job_record__field_indices_by_name[] = {
   6,   /* field[6] = attempt */
   0,   /* field[0] = id */
   8,   /* field[8] = ledger_revision */
   9,   /* field[9] = message */
+  11,   /* field[11] = preempted_by */
   1,   /* field[1] = request_id */
+  12,   /* field[12] = requeue */
   2,   /* field[2] = spec */
+  10,   /* field[10] = started_unix_ms */
   3,   /* field[3] = state */
   5,   /* field[5] = submitted_by */
   4,   /* field[4] = submitted_unix_ms */
@@ -673,7 +757,7 @@ static const unsigned busbar__v1__job_record__field_indices_by_name[] = {
 static const ProtobufCIntRange busbar__v1__job_record__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 10 }
+  { 0, 13 }
 };
 const ProtobufCMessageDescriptor busbar__v1__job_record__descriptor =
 {
@@ -683,11 +767,101 @@ const ProtobufCMessageDescriptor busbar__v1__job_record__descriptor =
   "Busbar__V1__JobRecord",
   "busbar.v1",
   sizeof(Busbar__V1__JobRecord),
-  10,
+  13,
   busbar__v1__job_record__field_descriptors,
   busbar__v1__job_record__field_indices_by_name,
   1,  busbar__v1__job_record__number_ranges,
   (ProtobufCMessageInit) busbar__v1__job_record__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor busbar__v1__node_record__field_descriptors[5] =
+{
+  {
+    "node",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Busbar__V1__NodeRecord, node),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "mark",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Busbar__V1__NodeRecord, mark),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "actor",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Busbar__V1__NodeRecord, actor),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "reason",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Busbar__V1__NodeRecord, reason),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "unix_ms",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Busbar__V1__NodeRecord, unix_ms),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned busbar__v1__node_record__field_indices_by_name[] = {
+  2,   /* field[2] = actor */
+  1,   /* field[1] = mark */
+  0,   /* field[0] = node */
+  3,   /* field[3] = reason */
+  4,   /* field[4] = unix_ms */
+};
+static const ProtobufCIntRange busbar__v1__node_record__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 5 }
+};
+const ProtobufCMessageDescriptor busbar__v1__node_record__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "busbar.v1.NodeRecord",
+  "NodeRecord",
+  "Busbar__V1__NodeRecord",
+  "busbar.v1",
+  sizeof(Busbar__V1__NodeRecord),
+  5,
+  busbar__v1__node_record__field_descriptors,
+  busbar__v1__node_record__field_indices_by_name,
+  1,  busbar__v1__node_record__number_ranges,
+  (ProtobufCMessageInit) busbar__v1__node_record__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 static const ProtobufCFieldDescriptor busbar__v1__task_record__field_descriptors[3] =

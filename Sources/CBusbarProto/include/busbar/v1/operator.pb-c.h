@@ -35,6 +35,8 @@ typedef struct Busbar__V1__DescribeDomain Busbar__V1__DescribeDomain;
 typedef struct Busbar__V1__ExplainJob Busbar__V1__ExplainJob;
 typedef struct Busbar__V1__Label Busbar__V1__Label;
 typedef struct Busbar__V1__JobSpec Busbar__V1__JobSpec;
+typedef struct Busbar__V1__MarkNode Busbar__V1__MarkNode;
+typedef struct Busbar__V1__MarkReply Busbar__V1__MarkReply;
 typedef struct Busbar__V1__SubmitJob Busbar__V1__SubmitJob;
 typedef struct Busbar__V1__SubmitReply Busbar__V1__SubmitReply;
 typedef struct Busbar__V1__CancelJob Busbar__V1__CancelJob;
@@ -95,7 +97,8 @@ typedef enum {
   BUSBAR__V1__OPERATOR_REQUEST__BODY_WATCH_STATUS = 15,
   BUSBAR__V1__OPERATOR_REQUEST__BODY_STOP_WATCH = 16,
   BUSBAR__V1__OPERATOR_REQUEST__BODY_DESCRIBE_NODE = 17,
-  BUSBAR__V1__OPERATOR_REQUEST__BODY_DESCRIBE_DOMAIN = 18
+  BUSBAR__V1__OPERATOR_REQUEST__BODY_DESCRIBE_DOMAIN = 18,
+  BUSBAR__V1__OPERATOR_REQUEST__BODY_MARK_NODE = 19
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(BUSBAR__V1__OPERATOR_REQUEST__BODY__CASE)
 } Busbar__V1__OperatorRequest__BodyCase;
 
@@ -131,6 +134,7 @@ struct  Busbar__V1__OperatorRequest
     Busbar__V1__StopWatch *stop_watch;
     Busbar__V1__DescribeNode *describe_node;
     Busbar__V1__DescribeDomain *describe_domain;
+    Busbar__V1__MarkNode *mark_node;
   };
 };
 #define BUSBAR__V1__OPERATOR_REQUEST__INIT \
@@ -154,7 +158,8 @@ typedef enum {
   BUSBAR__V1__OPERATOR_REPLY__BODY_CANCELLED = 14,
   BUSBAR__V1__OPERATOR_REPLY__BODY_VERSION = 15,
   BUSBAR__V1__OPERATOR_REPLY__BODY_NODE = 16,
-  BUSBAR__V1__OPERATOR_REPLY__BODY_DOMAIN = 17
+  BUSBAR__V1__OPERATOR_REPLY__BODY_DOMAIN = 17,
+  BUSBAR__V1__OPERATOR_REPLY__BODY_MARKED = 18
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(BUSBAR__V1__OPERATOR_REPLY__BODY__CASE)
 } Busbar__V1__OperatorReply__BodyCase;
 
@@ -183,6 +188,7 @@ struct  Busbar__V1__OperatorReply
     Busbar__V1__VersionReply *version;
     Busbar__V1__NodeDetail *node;
     Busbar__V1__DomainDetail *domain;
+    Busbar__V1__MarkReply *marked;
   };
 };
 #define BUSBAR__V1__OPERATOR_REPLY__INIT \
@@ -390,10 +396,65 @@ struct  Busbar__V1__JobSpec
    */
   uint64_t duration_ns;
   protobuf_c_boolean kill_on_lease_end;
+  /*
+   * The level within one domain of which the gang should lie if it can.
+   */
+  char *preferred_level;
+  /*
+   * Tasks are spread over the domains of this level, at most so many in one; 0 spreads them as evenly
+   * as it goes and refuses nothing.
+   */
+  char *spread_level;
+  uint32_t spread_maximum_tasks;
+  /*
+   * At full pace or not at all; floor_mw is 0 then.
+   */
+  protobuf_c_boolean full_pace;
+  /*
+   * Jobs of a lower priority may be stopped and queued again for this one.
+   */
+  protobuf_c_boolean preempt_lower;
 };
 #define BUSBAR__V1__JOB_SPEC__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&busbar__v1__job_spec__descriptor) \
-    , (char *)protobuf_c_empty_string, 0, 0, 0, 0, 0, 0, 0, 0, 0,NULL, 0,NULL, 0,NULL, (char *)protobuf_c_empty_string, 0, BUSBAR__V1__DEMAND_PROFILE__DEMAND_PROFILE_UNSPECIFIED, 0, 0 }
+    , (char *)protobuf_c_empty_string, 0, 0, 0, 0, 0, 0, 0, 0, 0,NULL, 0,NULL, 0,NULL, (char *)protobuf_c_empty_string, 0, BUSBAR__V1__DEMAND_PROFILE__DEMAND_PROFILE_UNSPECIFIED, 0, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, 0, 0 }
+
+
+/*
+ * Keeps new jobs away from a node, or lets them come again. Repeating it changes nothing.
+ */
+struct  Busbar__V1__MarkNode
+{
+  ProtobufCMessage base;
+  char *node;
+  /*
+   * `open`, `cordoned`, `draining`: draining also stops the jobs on the node and queues them again.
+   */
+  char *mark;
+  /*
+   * For people.
+   */
+  char *reason;
+};
+#define BUSBAR__V1__MARK_NODE__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&busbar__v1__mark_node__descriptor) \
+    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string }
+
+
+struct  Busbar__V1__MarkReply
+{
+  ProtobufCMessage base;
+  char *node;
+  char *mark;
+  /*
+   * The jobs that are still on the node.
+   */
+  size_t n_jobs;
+  uint64_t *jobs;
+};
+#define BUSBAR__V1__MARK_REPLY__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&busbar__v1__mark_reply__descriptor) \
+    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0,NULL }
 
 
 struct  Busbar__V1__SubmitJob
@@ -533,10 +594,14 @@ struct  Busbar__V1__NodeView
   uint64_t lease_age_ms;
   size_t n_leaves;
   char **leaves;
+  /*
+   * Empty, `cordoned`, `draining`, or `drained` when no job is left on it.
+   */
+  char *mark;
 };
 #define BUSBAR__V1__NODE_VIEW__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&busbar__v1__node_view__descriptor) \
-    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,NULL }
+    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,NULL, (char *)protobuf_c_empty_string }
 
 
 struct  Busbar__V1__GpuView
@@ -1194,6 +1259,44 @@ Busbar__V1__JobSpec *
 void   busbar__v1__job_spec__free_unpacked
                      (Busbar__V1__JobSpec *message,
                       ProtobufCAllocator *allocator);
+/* Busbar__V1__MarkNode methods */
+void   busbar__v1__mark_node__init
+                     (Busbar__V1__MarkNode         *message);
+size_t busbar__v1__mark_node__get_packed_size
+                     (const Busbar__V1__MarkNode   *message);
+size_t busbar__v1__mark_node__pack
+                     (const Busbar__V1__MarkNode   *message,
+                      uint8_t             *out);
+size_t busbar__v1__mark_node__pack_to_buffer
+                     (const Busbar__V1__MarkNode   *message,
+                      ProtobufCBuffer     *buffer);
+Busbar__V1__MarkNode *
+       busbar__v1__mark_node__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   busbar__v1__mark_node__free_unpacked
+                     (Busbar__V1__MarkNode *message,
+                      ProtobufCAllocator *allocator);
+/* Busbar__V1__MarkReply methods */
+void   busbar__v1__mark_reply__init
+                     (Busbar__V1__MarkReply         *message);
+size_t busbar__v1__mark_reply__get_packed_size
+                     (const Busbar__V1__MarkReply   *message);
+size_t busbar__v1__mark_reply__pack
+                     (const Busbar__V1__MarkReply   *message,
+                      uint8_t             *out);
+size_t busbar__v1__mark_reply__pack_to_buffer
+                     (const Busbar__V1__MarkReply   *message,
+                      ProtobufCBuffer     *buffer);
+Busbar__V1__MarkReply *
+       busbar__v1__mark_reply__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   busbar__v1__mark_reply__free_unpacked
+                     (Busbar__V1__MarkReply *message,
+                      ProtobufCAllocator *allocator);
 /* Busbar__V1__SubmitJob methods */
 void   busbar__v1__submit_job__init
                      (Busbar__V1__SubmitJob         *message);
@@ -1728,6 +1831,12 @@ typedef void (*Busbar__V1__Label_Closure)
 typedef void (*Busbar__V1__JobSpec_Closure)
                  (const Busbar__V1__JobSpec *message,
                   void *closure_data);
+typedef void (*Busbar__V1__MarkNode_Closure)
+                 (const Busbar__V1__MarkNode *message,
+                  void *closure_data);
+typedef void (*Busbar__V1__MarkReply_Closure)
+                 (const Busbar__V1__MarkReply *message,
+                  void *closure_data);
 typedef void (*Busbar__V1__SubmitJob_Closure)
                  (const Busbar__V1__SubmitJob *message,
                   void *closure_data);
@@ -1829,6 +1938,8 @@ extern const ProtobufCMessageDescriptor busbar__v1__describe_domain__descriptor;
 extern const ProtobufCMessageDescriptor busbar__v1__explain_job__descriptor;
 extern const ProtobufCMessageDescriptor busbar__v1__label__descriptor;
 extern const ProtobufCMessageDescriptor busbar__v1__job_spec__descriptor;
+extern const ProtobufCMessageDescriptor busbar__v1__mark_node__descriptor;
+extern const ProtobufCMessageDescriptor busbar__v1__mark_reply__descriptor;
 extern const ProtobufCMessageDescriptor busbar__v1__submit_job__descriptor;
 extern const ProtobufCMessageDescriptor busbar__v1__submit_reply__descriptor;
 extern const ProtobufCMessageDescriptor busbar__v1__cancel_job__descriptor;

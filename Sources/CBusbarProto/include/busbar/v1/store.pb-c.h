@@ -20,6 +20,7 @@ PROTOBUF_C__BEGIN_DECLS
 typedef struct Busbar__V1__LedgerShard Busbar__V1__LedgerShard;
 typedef struct Busbar__V1__SiteRecord Busbar__V1__SiteRecord;
 typedef struct Busbar__V1__JobRecord Busbar__V1__JobRecord;
+typedef struct Busbar__V1__NodeRecord Busbar__V1__NodeRecord;
 typedef struct Busbar__V1__TaskRecord Busbar__V1__TaskRecord;
 typedef struct Busbar__V1__FleetRecord Busbar__V1__FleetRecord;
 typedef struct Busbar__V1__EventRecord Busbar__V1__EventRecord;
@@ -121,10 +122,39 @@ struct  Busbar__V1__JobRecord
    */
   uint64_t ledger_revision;
   char *message;
+  /*
+   * When the running attempt began; 0 while none runs.
+   */
+  uint64_t started_unix_ms;
+  /*
+   * The job for which this one was stopped last; 0 for none.
+   */
+  uint64_t preempted_by;
+  /*
+   * Once it has stopped it goes back into the queue.
+   */
+  protobuf_c_boolean requeue;
 };
 #define BUSBAR__V1__JOB_RECORD__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&busbar__v1__job_record__descriptor) \
-    , 0, NULL, NULL, (char *)protobuf_c_empty_string, 0, (char *)protobuf_c_empty_string, 0, 0,NULL, 0, (char *)protobuf_c_empty_string }
+    , 0, NULL, NULL, (char *)protobuf_c_empty_string, 0, (char *)protobuf_c_empty_string, 0, 0,NULL, 0, (char *)protobuf_c_empty_string, 0, 0, 0 }
+
+
+/*
+ * fleet store: "node/POSITION". An open node has none.
+ */
+struct  Busbar__V1__NodeRecord
+{
+  ProtobufCMessage base;
+  uint32_t node;
+  char *mark;
+  char *actor;
+  char *reason;
+  uint64_t unix_ms;
+};
+#define BUSBAR__V1__NODE_RECORD__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&busbar__v1__node_record__descriptor) \
+    , 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0 }
 
 
 struct  Busbar__V1__TaskRecord
@@ -234,6 +264,25 @@ Busbar__V1__JobRecord *
 void   busbar__v1__job_record__free_unpacked
                      (Busbar__V1__JobRecord *message,
                       ProtobufCAllocator *allocator);
+/* Busbar__V1__NodeRecord methods */
+void   busbar__v1__node_record__init
+                     (Busbar__V1__NodeRecord         *message);
+size_t busbar__v1__node_record__get_packed_size
+                     (const Busbar__V1__NodeRecord   *message);
+size_t busbar__v1__node_record__pack
+                     (const Busbar__V1__NodeRecord   *message,
+                      uint8_t             *out);
+size_t busbar__v1__node_record__pack_to_buffer
+                     (const Busbar__V1__NodeRecord   *message,
+                      ProtobufCBuffer     *buffer);
+Busbar__V1__NodeRecord *
+       busbar__v1__node_record__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   busbar__v1__node_record__free_unpacked
+                     (Busbar__V1__NodeRecord *message,
+                      ProtobufCAllocator *allocator);
 /* Busbar__V1__TaskRecord methods */
 void   busbar__v1__task_record__init
                      (Busbar__V1__TaskRecord         *message);
@@ -302,6 +351,9 @@ typedef void (*Busbar__V1__SiteRecord_Closure)
 typedef void (*Busbar__V1__JobRecord_Closure)
                  (const Busbar__V1__JobRecord *message,
                   void *closure_data);
+typedef void (*Busbar__V1__NodeRecord_Closure)
+                 (const Busbar__V1__NodeRecord *message,
+                  void *closure_data);
 typedef void (*Busbar__V1__TaskRecord_Closure)
                  (const Busbar__V1__TaskRecord *message,
                   void *closure_data);
@@ -320,6 +372,7 @@ typedef void (*Busbar__V1__EventRecord_Closure)
 extern const ProtobufCMessageDescriptor busbar__v1__ledger_shard__descriptor;
 extern const ProtobufCMessageDescriptor busbar__v1__site_record__descriptor;
 extern const ProtobufCMessageDescriptor busbar__v1__job_record__descriptor;
+extern const ProtobufCMessageDescriptor busbar__v1__node_record__descriptor;
 extern const ProtobufCMessageDescriptor busbar__v1__task_record__descriptor;
 extern const ProtobufCMessageDescriptor busbar__v1__fleet_record__descriptor;
 extern const ProtobufCMessageDescriptor busbar__v1__event_record__descriptor;
