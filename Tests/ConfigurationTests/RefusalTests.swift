@@ -199,6 +199,15 @@ import Testing
             "  - name: j1\n", "  - name: j1\n    within: row\n",
             "unknown level 'row' (known levels: r, site)"),
         Mistake(
+            "  - name: j1\n", "  - name: j1\n    prefer: row\n",
+            "unknown level 'row' (known levels: r, site)"),
+        Mistake(
+            "  - name: j1\n", "  - name: j1\n    spread_over: row\n",
+            "unknown level 'row' (known levels: r, site)"),
+        Mistake(
+            "  - name: j1\n", "  - name: j1\n    tasks_per_domain: 2\n",
+            "'tasks_per_domain' of job 'j1' needs 'spread_over'"),
+        Mistake(
             "  - name: j1\n", "  - name: j1\n    labels: {pool: b}\n",
             "no node type carries the labels of job 'j1'"),
         Mistake(

@@ -72,6 +72,32 @@ struct ArgumentsTests {
         #expect(try SubmitCommand.parse(["--cpu-milli", "500"]).job.spec().task.gpuMilli == 0)
     }
 
+    @Test("Levels, full pace and preemption are options of a job")
+    func placement() throws {
+        let spec = try SubmitCommand.parse([
+            "--gpus", "8", "--require-level", "row", "--prefer-level", "rack", "--spread-level",
+            "node", "--tasks-per-domain", "2", "--floor", "full", "--preemption", "lower",
+        ]).job.spec()
+        #expect(spec.requiredLevel == "row" && spec.preferredLevel == "rack")
+        #expect(spec.levelSpread == LevelSpread(level: "node", maximumTasks: 2))
+        #expect(spec.isFullPace && spec.floor == nil && spec.preemption == .lower)
+        let plain = try SubmitCommand.parse(["--gpus", "8", "--spread-level", "rack"]).job.spec()
+        #expect(plain.levelSpread == LevelSpread(level: "rack"))
+        #expect(plain.preemption == .never && !plain.isFullPace)
+        for wrong in [["--tasks-per-domain", "2"], ["--floor", "0"], ["--preemption", "all"]] {
+            #expect(throws: (any Error).self) {
+                _ = try SubmitCommand.parse(["--gpus", "1"] + wrong)
+            }
+        }
+    }
+
+    @Test("Nodes are marked by name or by list")
+    func marks() throws {
+        let drain = try DrainCommand.parse(["n[1-3]", "m1", "--reason", "fan", "--wait"])
+        #expect(drain.nodes == ["n[1-3]", "m1"] && drain.reason == "fan" && drain.wait)
+        #expect(throws: (any Error).self) { _ = try CordonCommand.parse([]) }
+    }
+
     @Test("What a log says last of a crash is its reason, not its trace")
     func reasons() {
         let crash = "a\nbusbar/F.swift:7: Fatal error: no\n*** Signal 4 ***\nBacktrace took 1s\n"
