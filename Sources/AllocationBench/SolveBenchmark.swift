@@ -18,7 +18,7 @@ package struct SolveBenchmark {
         package var warm: TimeSamples
         /// The streaming pass.
         package var stream: TimeSamples
-        /// Bytes of problem, solver and solution together.
+        /// Bytes of problem, warm solver and solution together.
         package var byteCount: Int
         /// The hash of the caps of the instance as drawn.
         package var hash: ResultHash
@@ -37,6 +37,8 @@ package struct SolveBenchmark {
         case infeasible
         /// Two solves of one problem differ.
         case notReproducible
+        /// A warm solve differs from a cold one.
+        case warmDiffers
         /// The caps are not the optimum: the checker's finding.
         case wrong(PowerViolation)
     }
@@ -68,7 +70,7 @@ package struct SolveBenchmark {
     /// - Returns: what was measured.
     /// - Throws: a failure when what was measured is not the optimum.
     package mutating func run() throws(Failure) -> Result {
-        var problem = instance.problem
+        let problem = instance.problem
         guard solver.solve(problem, into: &solution) == .optimal else { throw .infeasible }
         if let violation = PowerChecker.firstViolation(
             of: problem, capMilliwatts: solution.capMilliwatts, certificate: solution.certificate)
@@ -77,6 +79,8 @@ package struct SolveBenchmark {
         }
         var hash = ResultHash()
         hash.combine(solution.capMilliwatts)
+        var warm = WarmPowerSolver(problem)
+        guard warm.solve() == .optimal, warm.solution == solution else { throw .warmDiffers }
         var result = Result(
             gpuCount: problem.gpuCount, gangCount: problem.gangCount,
             domainCount: problem.domainCount, cold: TimeSamples(), warm: TimeSamples(),
@@ -85,16 +89,16 @@ package struct SolveBenchmark {
             result.stream.append(timeStream(problem))
             result.cold.append(timeCold())
             let changes = instance.drawChanges()
-            result.warm.append(timeWarm(&problem, changes))
-        }
-        guard solver.solve(instance.problem, into: &solution) == .optimal else {
-            throw .infeasible
+            result.warm.append(timeWarm(&warm, changes))
         }
         var again = ResultHash()
         again.combine(solution.capMilliwatts)
         guard again == hash else { throw .notReproducible }
-        result.byteCount =
-            problem.storageByteCount + solver.storageByteCount + solution.storageByteCount
+        // What the warm solves led to, once more from nothing.
+        guard solver.solve(warm.problem, into: &solution) == .optimal,
+            solution == warm.solution
+        else { throw .warmDiffers }
+        result.byteCount = warm.storageByteCount
         return result
     }
 
@@ -106,12 +110,10 @@ package struct SolveBenchmark {
         return now() - start
     }
 
-    private mutating func timeWarm(_ problem: inout PowerProblem, _ changes: [DemandChange])
-        -> Int64
-    {
+    private func timeWarm(_ warm: inout WarmPowerSolver, _ changes: [PowerDemandChange]) -> Int64 {
         let start = now()
-        for change in changes { change.apply(to: &problem) }
-        _ = solver.solve(problem, into: &solution)
+        warm.setDemands(changes)
+        _ = warm.solve()
         return now() - start
     }
 
@@ -139,37 +141,30 @@ package struct SolveBenchmark {
     }
 }
 
-/// A GPU's demand, changed.
-struct DemandChange: Hashable, Sendable {
-    var gpu: Int32
-    var curve: Int32
-    var floorMilliwatts: UInt32
-    var fullMilliwatts: UInt32
-
-    func apply(to problem: inout PowerProblem) {
-        problem.gpuCurve[Int(gpu)] = curve
-        problem.gpuFloorMilliwatts[Int(gpu)] = floorMilliwatts
-        problem.gpuFullMilliwatts[Int(gpu)] = fullMilliwatts
-    }
-}
-
 extension SolveInstance {
-    /// Draws new demands for one GPU in a hundred, anywhere in the fleet.
-    mutating func drawChanges() -> [DemandChange] {
-        (0..<max(1, problem.gpuCount / 100)).map { _ in
-            let gpu = generator.below(problem.gpuCount)
-            let curve = problem.gpuCurve[gpu]
-            guard curve >= 0 else {
-                // As seen: somewhere up to a twentieth off what it wanted at first.
-                let full = Int(problem.gpuFullMilliwatts[gpu])
-                return DemandChange(
-                    gpu: Int32(gpu), curve: -1, floorMilliwatts: problem.gpuFloorMilliwatts[gpu],
-                    fullMilliwatts: UInt32(generator.pick(full - full / 20...full + full / 20)))
-            }
-            let other = curve / 3 * 3 + Int32(generator.below(3))
-            return DemandChange(
-                gpu: Int32(gpu), curve: other, floorMilliwatts: problem.curves.floor(of: other),
-                fullMilliwatts: problem.curves.full(of: other))
+    /// Draws new demands for one GPU in a hundred, anywhere in the fleet, in the order of GPUs.
+    package mutating func drawChanges() -> [PowerDemandChange] {
+        var changes: [PowerDemandChange] = []
+        var gpu = generator.below(199)
+        while gpu < problem.gpuCount {
+            changes.append(drawChange(ofGPU: gpu))
+            gpu += generator.pick(1...199)
         }
+        return changes
+    }
+
+    private mutating func drawChange(ofGPU gpu: Int) -> PowerDemandChange {
+        let curve = problem.gpuCurve[gpu]
+        guard curve >= 0 else {
+            // As seen: up to a twentieth off what it wanted at first.
+            let full = Int(problem.gpuFullMilliwatts[gpu])
+            return PowerDemandChange(
+                gpu: Int32(gpu), floorMilliwatts: problem.gpuFloorMilliwatts[gpu],
+                fullMilliwatts: UInt32(generator.pick(full - full / 20...full + full / 20)))
+        }
+        let other = curve / 3 * 3 + Int32(generator.below(3))
+        return PowerDemandChange(
+            gpu: Int32(gpu), floorMilliwatts: problem.curves.floor(of: other),
+            fullMilliwatts: problem.curves.full(of: other), curve: other)
     }
 }

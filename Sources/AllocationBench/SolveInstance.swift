@@ -13,8 +13,10 @@ package import AllocationCore
 ///   no gang holds stays at its floor.
 /// * Three classes, weights from 1 to 8. Half of the gangs follow curves of 3 to 6 points, of three
 ///   kinds of chip that alternate within a rack; the others straight lines, each GPU with its own full.
-/// * One rack in 20 and two sites bind. In those sites rows and feeds could bind as well, and hardly do.
-///   Every other domain has watts to spare for all its GPUs at full.
+/// * One rack in 20 may draw 50 to 85 % of what its GPUs want above their floors, and two sites 50 %.
+///   In those sites rows and feeds could bind as well, and hardly do. Every other domain has watts to
+///   spare for all its GPUs at full. (A gang stops where watts run out first: in a tight rack whose gangs
+///   all stop elsewhere some are left.)
 ///
 /// Smaller fleets have fewer sites and gangs, and gangs no larger than a twentieth of the fleet.
 package struct SolveInstance: Sendable {
@@ -158,13 +160,13 @@ package struct SolveInstance: Sendable {
         }
         for domain in 0..<Int32(problem.domainCount) {
             problem.domainBudgetMilliwatts[Int(domain)] =
-                budget(domain, thousandths: 1000) + 72_000
+                budget(domain, thousandths: 1050) + 72_000
         }
         var isFirstRack = true
         for site in sites {
             if site.isBinding {
                 problem.domainBudgetMilliwatts[Int(site.domain)] =
-                    budget(site.domain, thousandths: 700)
+                    budget(site.domain, thousandths: 500)
                 for domain in Array(site.rows) + Array(site.feeds) {
                     problem.domainBudgetMilliwatts[Int(domain)] =
                         budget(domain, thousandths: 970)

@@ -37,16 +37,24 @@ struct SolveInstanceTests {
         #expect(Set(problem.gangWeight).count > 3)
     }
 
-    @Test("About one rack in twenty stops gangs, and so does each binding site")
+    @Test("About one rack in twenty is tight, and tight racks and both binding sites stop gangs")
     func binding() {
         let instance = SolveInstanceTests.instance
+        let problem = instance.problem
         var solver = PowerSolver()
         var solution = PowerSolution()
-        #expect(solver.solve(instance.problem, into: &solution) == .optimal)
+        #expect(solver.solve(problem, into: &solution) == .optimal)
         let stopping = Set(solution.certificate.boundBy)
         let racks = instance.sites.flatMap { $0.racks }
-        let binding = racks.count { stopping.contains($0) }
-        #expect(binding * 40 > racks.count && binding * 10 < racks.count)
+        var wanted = [Int64](repeating: 0, count: problem.domainCount)
+        for gpu in 0..<problem.gpuCount {
+            let isIdle = problem.gpuGang[gpu] < 0
+            wanted[Int(problem.gpuLeaf[0][gpu])] += Int64(
+                isIdle ? problem.gpuFloorMilliwatts[gpu] : problem.gpuFullMilliwatts[gpu])
+        }
+        let tight = racks.count { wanted[Int($0)] > problem.domainBudgetMilliwatts[Int($0)] }
+        #expect(tight * 30 > racks.count && tight * 14 < racks.count)
+        #expect(racks.count { stopping.contains($0) } * 5 > tight)
         for site in instance.sites {
             #expect(stopping.contains(site.domain) == site.isBinding)
         }

@@ -3,42 +3,36 @@
 /// A binary min-heap of `(key, id)` with dense ids, ordered by key and then by id.
 ///
 /// Every id is in the heap at most once, so the capacity is fixed by ``reset(idCount:)`` and no
-/// operation after it allocates.
-struct IndexedHeap: Sendable {
-    private var keys: [UInt64] = []
-    private var ids: [Int32] = []
+/// operation after it takes memory.
+struct IndexedHeap: ~Copyable {
+    private var keys = PowerColumn<UInt64>()
+    private var ids = PowerColumn<Int32>()
     /// Position of each id, or -1.
     ///
     /// Shape: indexed by id.
-    private var positions: [Int32] = []
+    private var positions = PowerColumn<Int32>()
 
     /// Empties the heap and makes room for ids in `0..<idCount`.
     mutating func reset(idCount: Int) {
-        for id in ids { positions[Int(id)] = -1 }
-        keys.removeAll(keepingCapacity: true)
-        ids.removeAll(keepingCapacity: true)
-        if positions.count < idCount {
-            positions.append(contentsOf: repeatElement(-1, count: idCount - positions.count))
-            keys.reserveCapacity(idCount)
-            ids.reserveCapacity(idCount)
-        }
+        positions.reset(to: -1, count: idCount)
+        // Room for all ids, so that no insertion grows the columns.
+        keys.setCount(idCount)
+        ids.setCount(idCount)
+        keys.removeAll()
+        ids.removeAll()
     }
 
-    /// Bytes that the columns have room for.
     var storageByteCount: Int {
-        storageBytes(keys) + storageBytes(ids) + storageBytes(positions)
+        keys.storageByteCount + ids.storageByteCount + positions.storageByteCount
     }
 
-    var isEmpty: Bool { ids.isEmpty }
+    var isEmpty: Bool { ids.count == 0 }
     /// The least key, or `UInt64.max` of an empty heap.
-    var minimumKey: UInt64 { keys.isEmpty ? .max : keys[0] }
+    var minimumKey: UInt64 { isEmpty ? .max : keys[0] }
     /// The id of the least key.
     ///
     /// Precondition: not empty.
     var minimumID: Int32 { ids[0] }
-
-    /// True when the heap holds the id.
-    func contains(_ id: Int32) -> Bool { positions[Int(id)] >= 0 }
 
     /// Inserts an id, or moves it to a new key.
     mutating func set(_ id: Int32, key: UInt64) {
@@ -46,7 +40,6 @@ struct IndexedHeap: Sendable {
         if position < 0 {
             keys.append(key)
             ids.append(id)
-            positions[Int(id)] = Int32(ids.count - 1)
             siftUp(ids.count - 1)
         } else if key < keys[position] {
             keys[position] = key
@@ -57,28 +50,27 @@ struct IndexedHeap: Sendable {
         }
     }
 
-    /// Removes an id if it is there.
-    mutating func remove(_ id: Int32) {
-        let position = Int(positions[Int(id)])
-        guard position >= 0 else { return }
-        positions[Int(id)] = -1
+    /// Removes the id of the least key.
+    ///
+    /// Precondition: not empty.
+    mutating func removeMinimum() {
+        positions[Int(ids[0])] = -1
         let lastKey = keys.removeLast()
         let lastID = ids.removeLast()
-        guard position < ids.count else { return }
-        keys[position] = lastKey
-        ids[position] = lastID
-        positions[Int(lastID)] = Int32(position)
-        siftUp(position)
-        siftDown(Int(positions[Int(lastID)]))
+        guard !isEmpty else { return }
+        keys[0] = lastKey
+        ids[0] = lastID
+        siftDown(0)
     }
 
     // MARK: - Private
 
+    @inline(__always)
     private func isBefore(_ leftKey: UInt64, _ leftID: Int32, _ position: Int) -> Bool {
         leftKey < keys[position] || (leftKey == keys[position] && leftID < ids[position])
     }
 
-    private mutating func siftUp(_ start: Int) {
+    private func siftUp(_ start: Int) {
         var position = start
         let (key, id) = (keys[position], ids[position])
         while position > 0 {
@@ -90,7 +82,7 @@ struct IndexedHeap: Sendable {
         place(key, id, at: position)
     }
 
-    private mutating func siftDown(_ start: Int) {
+    private func siftDown(_ start: Int) {
         var position = start
         let (key, id) = (keys[position], ids[position])
         while true {
@@ -106,9 +98,10 @@ struct IndexedHeap: Sendable {
         place(key, id, at: position)
     }
 
-    private mutating func place(_ key: UInt64, _ id: Int32, at position: Int) {
+    @inline(__always)
+    private func place(_ key: UInt64, _ id: Int32, at position: Int) {
         keys[position] = key
         ids[position] = id
-        positions[Int(id)] = Int32(position)
+        positions[Int(id)] = Int32(truncatingIfNeeded: position)
     }
 }

@@ -63,10 +63,10 @@ package struct PowerSolution: Hashable, Sendable {
         return domain == PowerSolution.atFull ? nil : domain
     }
 
-    mutating func clear() {
+    /// Forgets caps and certificate.
+    mutating func clearResult() {
         capMilliwatts.removeAll(keepingCapacity: true)
         certificate.level.removeAll(keepingCapacity: true)
         certificate.boundBy.removeAll(keepingCapacity: true)
-        shortfalls.removeAll(keepingCapacity: true)
     }
 }

@@ -25,13 +25,3 @@ extension PowerSolution {
             + storageBytes(certificate.boundBy) + storageBytes(shortfalls)
     }
 }
-
-extension PowerSolver {
-    /// Bytes that the columns have room for.
-    package var storageByteCount: Int {
-        let domains = storageBytes(remaining) + storageBytes(slope) + storageBytes(floorSum)
-        let gangs = storageBytes(gangState) + storageBytes(order) + storageBytes(stopped)
-        return domains + gangs + storageBytes(cellPiece) + storageBytes(fullDomains)
-            + cells.storageByteCount + fullAt.storageByteCount + bendAt.storageByteCount
-    }
-}
