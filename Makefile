@@ -5,7 +5,7 @@ SWIFT_SOURCES = Package.swift Sources Tests
 # Tests in which sockets, processes or disks play with real time: one after another, undisturbed.
 REAL_TIME_TESTS = ^(AgentService|Cluster|CoordinatorService|DecisionStore|EnforcerService|LocalSocket|OperatorCLI|SecureTransport)Tests\.
 
-.PHONY: help setup setup-tests build run test check lint format generate generated fuzz fuzz-short sanitize clean
+.PHONY: help setup setup-tests build run test check lint format generate generated fuzz fuzz-short sanitize placement-table clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -51,6 +51,9 @@ fuzz-short: setup ## Fuzz the decoders of the protocol for half a minute in all
 sanitize: setup-tests ## Run the tests under the thread and address sanitizers
 	swift test --sanitize=thread --scratch-path .build-thread
 	swift test --sanitize=address --scratch-path .build-address
+
+placement-table: build ## Run the placement experiment on all lists, beside the published figures
+	Benchmarks/placement-table
 
 clean: ## Remove what was built
 	rm -rf .build .build-thread .build-address

@@ -184,7 +184,7 @@ package struct PlacementExperiment: Sendable {
     // MARK: - Topology
 
     /// A fleet of these nodes, in this order, with more watts than anything could need.
-    private static func topology(of nodes: [ExperimentNode]) -> Topology {
+    static func topology(of nodes: [ExperimentNode]) -> Topology {
         var models: [String] = []
         var types: [NodeType] = []
         var fleet: [Node] = []

@@ -5,7 +5,8 @@ internal import FleetModel
 /// How the engine chooses among the nodes that a task fits.
 package enum PlacementPolicy: Hashable, Sendable {
     /// Shares of a GPU by the room that they waste on it, given prices for the expected mix of work;
-    /// among equals, and for all else, as ``fragmentation``.
+    /// among equals, and for all else, the node that becomes least useless: by ``fragmentation``, and by
+    /// the GPUs that its CPUs can no longer feed; models that part of the work cannot do without last.
     case busbar
     /// The node whose free GPUs become least useless for the expected mix of work.
     ///

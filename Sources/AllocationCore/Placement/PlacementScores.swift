@@ -43,6 +43,8 @@ struct PlacementScores: Sendable {
     let model: FragmentationModel
     /// What room on GPUs is worth; nil where the policy does not ask.
     let prices: DevicePrices?
+    /// What is short besides; nil where the policy does not ask.
+    let scarcity: ScarcityModel?
     private var indexOfShape: [ShapeKey: Int] = [:]
     private var shapes: [Shape] = []
     /// The loss of each node, and whether it is up to date.
@@ -56,6 +58,7 @@ struct PlacementScores: Sendable {
         self.policy = policy
         model = FragmentationModel(mix, topology)
         prices = policy == .busbar ? DevicePrices(mix) : nil
+        scarcity = policy == .busbar ? ScarcityModel(mix, topology) : nil
         loss = [Double](repeating: 0, count: topology.nodes.count)
         isLossKnown = [Bool](repeating: false, count: topology.nodes.count)
     }
@@ -155,7 +158,8 @@ struct PlacementScores: Sendable {
             let taken = fleet.firstFreeDevices(node: node, count: request.gpuCount)
             let after = model.loss(
                 type: type, freeCPU: cpu, fleet.freeGPUs(node: node, without: taken))
-            return (FragmentationModel.score(gain: (before - after) / 1000), 0)
+            let gain = gain(before - after, node, request, fleet)
+            return (FragmentationModel.score(gain: gain), 0)
         }
         var best: (score: Int16, device: Int) = (PlacementScores.unfit, -1)
         let first = Int(fleet.firstGPU[node])
@@ -168,11 +172,24 @@ struct PlacementScores: Sendable {
             var left = fleet.freeGPUs(node: node, without: 1 << UInt64(device))
             left.addDevice(free - request.gpuMilli)
             let after = model.loss(type: type, freeCPU: cpu, left)
-            var score = FragmentationModel.score(gain: (before - after) / 1000)
+            let gain = gain(before - after, node, request, fleet)
+            var score = FragmentationModel.score(gain: gain)
             if let prices { score += 100 * prices.wasteScore(size: request.gpuMilli, room: free) }
             if score > best.score { best = (score, device) }
         }
         return best
+    }
+
+    /// The gain of a task on a node in GPUs, of what it gains in thousandths by fragmentation alone.
+    private func gain(
+        _ fragmentation: Double, _ node: Int, _ request: PlacementRequest, _ fleet: PlacementFleet
+    ) -> Double {
+        guard let scarcity else { return fragmentation / 1000 }
+        let other = scarcity.gain(
+            type: Int(fleet.nodeType[node]), freeMilli: Int64(fleet.freeMilli[node]),
+            freeCPU: fleet.freeCPU[node],
+            taking: Int64(request.gpuCount) * Int64(request.gpuMilli), cpu: request.cpuMilli)
+        return (Double(ScarcityModel.fragmentationTenths) * fragmentation + Double(other)) / 10_000
     }
 
     private mutating func loss(of node: Int, _ fleet: PlacementFleet) -> Double {

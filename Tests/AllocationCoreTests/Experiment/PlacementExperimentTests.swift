@@ -58,7 +58,7 @@ struct PlacementExperimentTests {
     func busbar(list: String) throws {
         let own = try mean(list, seeds: 42...45) { _ in .busbar }
         let fragmentation = try mean(list, seeds: 42...45) { _ in .fragmentation }
-        #expect(own > fragmentation + 0.1, "\(own) against \(fragmentation)")
+        #expect(own > fragmentation + 0.5, "\(own) against \(fragmentation)")
     }
 
     @Test("One seed gives one result")
