@@ -241,6 +241,9 @@ let allTargets: [Target] = [
             name: "WireFuzz", dependencies: ["FleetModel", "FuzzDriver", "Wire"],
             path: "Tests/Fuzz/Wire", swiftSettings: asLibrary),
         .executableTarget(
+            name: "SolveFuzz", dependencies: ["AllocationCore", "FuzzDriver", "SolveFiles"],
+            path: "Tests/Fuzz/SolveFiles", swiftSettings: asLibrary),
+        .executableTarget(
             name: "TransportFuzz",
             dependencies: ["FuzzDriver", "SecureTransport", nioCore, nioEmbedded],
             path: "Tests/Fuzz/Transport", swiftSettings: asLibrary),

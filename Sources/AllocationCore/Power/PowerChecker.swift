@@ -28,6 +28,8 @@ package enum PowerViolation: Hashable, Sendable {
     case lowerClass(gang: Int, domain: Int, other: Int)
     /// Another gang of the class went on in the domain that stopped this one.
     case standsHigher(gang: Int, domain: Int, other: Int)
+    /// The gang went on in a domain that was full, and that nobody names.
+    case passedFull(gang: Int, domain: Int)
 }
 
 /// Checks claimed solutions of a ``PowerProblem`` against its definition.
@@ -43,6 +45,10 @@ package struct PowerChecker {
     /// The GPUs of each domain: slices of `members`.
     private var memberStarts: [Int] = []
     private var members: [Int32] = []
+    /// What each domain has free, and what each GPU whose gang was stopped would have used more at the
+    /// next step, in units of 2^-68 mW; both once the budgets are known to hold.
+    private var free: [Int128] = []
+    private var growth: [Int128] = []
 
     /// Checks a claim.
     ///
@@ -58,9 +64,9 @@ package struct PowerChecker {
             certificate.level.count == problem.gangCount,
             certificate.boundBy.count == problem.gangCount
         else { return .columnLengths }
-        let checker = PowerChecker(problem, capMilliwatts, certificate)
+        var checker = PowerChecker(problem, capMilliwatts, certificate)
         return checker.levelViolation() ?? checker.capViolation() ?? checker.budgetViolation()
-            ?? checker.stopViolation()
+            ?? checker.stopViolation() ?? checker.passingViolation()
     }
 
     private init(
@@ -179,22 +185,93 @@ package struct PowerChecker {
         return nil
     }
 
-    private func budgetViolation() -> PowerViolation? {
+    private mutating func budgetViolation() -> PowerViolation? {
+        let use = (0..<problem.gpuCount).map { gpu in
+            let gang = Int(problem.gpuGang[gpu])
+            return gang < 0
+                ? Int128(problem.gpuFloorMilliwatts[gpu]) << 68
+                : watts(gpu, certificate.level[gang].rawValue)
+        }
         for domain in 0..<problem.domainCount {
-            var sum: Int128 = 0
-            for gpu in members(of: domain) {
-                let gang = Int(problem.gpuGang[Int(gpu)])
-                sum +=
-                    gang < 0
-                    ? Int128(problem.gpuFloorMilliwatts[Int(gpu)]) << 68
-                    : watts(Int(gpu), certificate.level[gang].rawValue)
-            }
-            let excess = sum - Int128(problem.domainBudgetMilliwatts[domain]) << 68
-            guard excess > 0 else { continue }
-            let rounded = (excess + (1 << 68) - 1) >> 68
+            let sum = members(of: domain).reduce(Int128(0)) { $0 + use[Int($1)] }
+            free.append(Int128(problem.domainBudgetMilliwatts[domain]) << 68 - sum)
+            guard free[domain] < 0 else { continue }
+            let rounded = (-free[domain] + (1 << 68) - 1) >> 68
             return .budget(domain: domain, excessMilliwatts: Int64(rounded))
         }
+        growth = use.indices.map { growth($0, from: use[$0]) }
         return nil
+    }
+
+    /// What a GPU whose gang was stopped would have used more at the next step.
+    private func growth(_ gpu: Int, from use: Int128) -> Int128 {
+        let gang = Int(problem.gpuGang[gpu])
+        guard gang >= 0, certificate.boundBy[gang] != PowerSolution.atFull else { return 0 }
+        return watts(gpu, free(gang, at: pace(gang) + 1)) - use
+    }
+
+    /// A gang that went on in a domain that was full.
+    private func passingViolation() -> PowerViolation? {
+        for domain in 0..<problem.domainCount {
+            // With more free than all the stopped gangs would take, it stopped nobody.
+            let most = members(of: domain).reduce(Int128(0)) { $0 + growth[Int($1)] }
+            if free[domain] < most, let violation = passingViolation(domain) { return violation }
+        }
+        return nil
+    }
+
+    /// A gang that went on in a domain at a pace at which the domain was full.
+    ///
+    /// That can be only where others in the domain were stopped at that pace, whoever stopped them: at
+    /// any other, what the domain held was no more than it holds now. And of those only where what they
+    /// would have taken at the next step is more than what is free now.
+    private func passingViolation(_ domain: Int) -> PowerViolation? {
+        var stops: [(class: Int32, pace: UInt128, growth: Int128)] = []
+        for gpu in members(of: domain) where growth[Int(gpu)] > 0 {
+            let gang = Int(problem.gpuGang[Int(gpu)])
+            stops.append((~problem.gangPriority[gang], pace(gang), growth[Int(gpu)]))
+        }
+        stops.sort { ($0.class, $0.pace) < ($1.class, $1.pace) }
+        var start = 0
+        while start < stops.count {
+            let (rank, pace) = (stops[start].class, stops[start].pace)
+            var (end, sum) = (start, Int128(0))
+            while end < stops.count, (stops[end].class, stops[end].pace) == (rank, pace) {
+                sum += stops[end].growth
+                end += 1
+            }
+            if sum > free[domain], let gang = gangThatPassed(domain, priority: ~rank, pace) {
+                return .passedFull(gang: gang, domain: domain)
+            }
+            start = end
+        }
+        return nil
+    }
+
+    /// A gang of a class that stands above a pace at which the domain was full for the class.
+    private func gangThatPassed(_ domain: Int, priority: Int32, _ pace: UInt128) -> Int? {
+        var next: Int128 = 0
+        var passed: Int?
+        for member in members(of: domain) {
+            let gpu = Int(member)
+            let gang = Int(problem.gpuGang[gpu])
+            guard gang >= 0, problem.gangPriority[gang] >= priority else {
+                next += Int128(problem.gpuFloorMilliwatts[gpu]) << 68
+                continue
+            }
+            let level = certificate.level[gang].rawValue
+            guard problem.gangPriority[gang] == priority, isFull(gang) || self.pace(gang) >= pace
+            else {
+                next += watts(gpu, level)
+                continue
+            }
+            let there = watts(gpu, free(gang, at: pace + 1))
+            next += there
+            if level > free(gang, at: pace), there > watts(gpu, free(gang, at: pace)) {
+                passed = passed ?? gang
+            }
+        }
+        return next > Int128(problem.domainBudgetMilliwatts[domain]) << 68 ? passed : nil
     }
 
     /// Checks each stopped gang against the domain that stopped it, domain by domain.

@@ -73,6 +73,10 @@ extension SolveCheck {
                 steps(gang, "level"),
                 "\(self.gang(other)) of the same priority stands higher by weight in "
                     + "\(self.domain(domain)), which stopped this one")
+        case .passedFull(let gang, let domain):
+            return SolveViolation(
+                steps(gang, "level"),
+                "\(self.domain(domain)) was full before this one stood so high")
         default: preconditionFailure("not about what stopped a gang: \(violation)")
         }
     }

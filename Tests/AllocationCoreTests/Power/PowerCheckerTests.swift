@@ -188,6 +188,31 @@ struct PowerCheckerTests {
         #expect(claim.violation == .lowerClass(gang: 0, domain: 1, other: 3))
     }
 
+    @Test("One step past a domain that was full, and that nobody names, is seen")
+    func passedFull() {
+        // Both domains are full at ⌊2^52 / 3⌋. Gang 0 hangs from both and is stopped by the first; so
+        // the second, in which 6 of the 18 units that one more step takes are left, seems to have
+        // room for one more step of gang 1.
+        var problem = PowerProblem(treeCount: 2)
+        let first = problem.addDomain(parent: -1, budgetMilliwatts: 4)
+        let second = problem.addDomain(parent: -1, budgetMilliwatts: 6)
+        for _ in 0..<2 { problem.addGang(priority: 0, weight: 1) }
+        problem.addGPU(
+            floorMilliwatts: 0, fullMilliwatts: 12, leaves: [first, second], gang: 0)
+        problem.addGPU(floorMilliwatts: 0, fullMilliwatts: 6, leaves: [-1, second], gang: 1)
+        let level = one / 3
+        var certificate = PowerCertificate(
+            level: [PowerLevel(rawValue: level), PowerLevel(rawValue: level)],
+            boundBy: [first, second])
+        func violation(_ caps: [UInt32]) -> PowerViolation? {
+            PowerChecker.firstViolation(
+                of: problem, capMilliwatts: caps, certificate: certificate)
+        }
+        #expect(violation([3, 1]) == nil)
+        certificate.level[1].rawValue += 1
+        #expect(violation([3, 2]) == .passedFull(gang: 1, domain: 1))
+    }
+
     @Test("Random damage to an optimum is never accepted")
     func randomDamage() {
         var generator = SeededGenerator(seed: 5)
