@@ -142,13 +142,28 @@ package struct SolveBenchmark {
 }
 
 extension SolveInstance {
-    /// Draws new demands for one GPU in a hundred, anywhere in the fleet, in the order of GPUs.
+    /// Draws new demands for one GPU in a hundred, in the order of GPUs.
+    ///
+    /// They come tray by tray, as nodes report them: the load of the GPUs of a node moves together.
     package mutating func drawChanges() -> [PowerDemandChange] {
+        drawChanges(ofStretches: SolveInstance.gpusPerTray)
+    }
+
+    /// Draws new demands for one GPU in a hundred, each alone: what spoils the most caches and levels.
+    package mutating func drawScatteredChanges() -> [PowerDemandChange] {
+        drawChanges(ofStretches: 1)
+    }
+
+    private mutating func drawChanges(ofStretches length: Int) -> [PowerDemandChange] {
         var changes: [PowerDemandChange] = []
-        var gpu = generator.below(199)
-        while gpu < problem.gpuCount {
-            changes.append(drawChange(ofGPU: gpu))
-            gpu += generator.pick(1...199)
+        // From one stretch to the next a hundred stretches in the mean.
+        var stretch = generator.below(199)
+        while stretch * length < problem.gpuCount {
+            let start = stretch * length
+            for gpu in start..<min(start + length, problem.gpuCount) {
+                changes.append(drawChange(ofGPU: gpu))
+            }
+            stretch += generator.pick(1...199)
         }
         return changes
     }

@@ -1,84 +1,98 @@
 // SPDX-License-Identifier: Apache-2.0
 
+// Solves, and nothing else, for tools that count: `SolveProbe MODE GPUS SOLVES`.
+//
+//   cold      solves from nothing
+//   warm      solves after one demand in a hundred has changed
+//   scattered the same, with no two changed GPUs side by side
+//   wasteful  cold solves of a caller that throws its storage away each time: what must be noticed
+//   times     the benchmark, by the clock of this thread, which runs only while it works
+//
+// `Tests/SolveProbe/run` compares what is counted with thresholds.
+
 import AllocationBench
 import AllocationCore
 import CAllocationCount
 import Glibc
 
-func nowNanoseconds() -> Int64 {
+func threadNanoseconds() -> Int64 {
     var time = timespec()
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)
     return Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec)
 }
 
-let arguments = CommandLine.arguments
-let gpuCount = arguments.count > 1 ? Int(arguments[1]) ?? 1_500_000 : 1_500_000
-let repetitions = arguments.count > 2 ? Int(arguments[2]) ?? 21 : 21
-if CommandLine.arguments.contains("stat") {
-    let instance = SolveInstance(gpuCount: gpuCount, seed: 1)
+/// Runs solves; prints what those after the third took from malloc.
+///
+/// Until then the storage of a size may still grow.
+func count(_ solves: Int, _ solve: () -> PowerSolveStatus) {
+    var before = CAllocationCount_value()
+    for index in 0..<solves {
+        if index == 3 { before = CAllocationCount_value() }
+        guard solve() == .optimal else {
+            print("error: not optimal")
+            exit(1)
+        }
+    }
+    // Before the text is made, which takes memory as well.
+    let taken = solves > 3 ? CAllocationCount_value() - before : 0
+    print("allocations \(taken)")
+}
+
+func runCold(_ gpuCount: Int, _ solves: Int) {
+    let problem = SolveInstance(gpuCount: gpuCount, seed: 1).problem
     var solver = PowerSolver()
     var solution = PowerSolution()
-    print(solver.solve(instance.problem, into: &solution))
-    var kinds: [String: Int] = [:]
-    var gpus: [String: Int] = [:]
-    func kind(_ d: Int32) -> String {
-        if d < 0 { return "full" }
-        for s in instance.sites {
-            if d == s.domain { return "site" }
-            if s.rows.contains(d) { return "row" }
-            if s.racks.contains(d) { return "rack" }
-            if s.feeds.contains(d) { return "feed" }
-        }
-        return "other"
-    }
-    var doms: [String: Set<Int32>] = [:]
-    var sizes = [Int](repeating: 0, count: instance.problem.gangCount)
-    for g in instance.problem.gpuGang where g >= 0 { sizes[Int(g)] += 1 }
-    for g in 0..<instance.problem.gangCount {
-        let k = kind(solution.certificate.boundBy[g]) + " \(instance.problem.gangPriority[g])"
-        kinds[k, default: 0] += 1
-        gpus[k, default: 0] += sizes[g]
-        doms[k, default: []].insert(solution.certificate.boundBy[g])
-    }
-    for k in kinds.keys.sorted() { print(k, kinds[k]!, gpus[k]!, doms[k]!.count) }
-    print("idle", instance.problem.gpuGang.count { $0 < 0 })
-    let use0 = (0..<gpuCount).filter { $0 < gpuCount / 5 }.reduce(0) {
-        $0 + Int(solution.capMilliwatts[$1])
-    }
-    print(
-        "use of binding sites", use0,
-        instance.sites.filter { $0.isBinding }.map {
-            instance.problem.domainBudgetMilliwatts[Int($0.domain)]
-        }.reduce(0, +))
-    var changing = instance
-    var warm = WarmPowerSolver(instance.problem)
-    print(warm.solve())
-    for _ in 0..<3 {
-        let before = warm.solution
-        warm.setDemands(changing.drawChanges())
-        print(warm.solve())
-        let levels = (0..<sizes.count).filter {
-            before.certificate.level[$0] != warm.solution.certificate.level[$0]
-        }
-        print(
-            "caps changed",
-            (0..<gpuCount).count { before.capMilliwatts[$0] != warm.solution.capMilliwatts[$0] },
-            "gangs", levels.count, "gpus", levels.reduce(0) { $0 + sizes[$1] })
-    }
-    exit(0)
+    count(solves) { solver.solve(problem, into: &solution) }
 }
-var benchmark = SolveBenchmark(
-    gpuCount: gpuCount, seed: 1, repetitions: repetitions, now: nowNanoseconds)
-do {
+
+func runWarm(_ gpuCount: Int, _ solves: Int, isScattered: Bool) {
+    var instance = SolveInstance(gpuCount: gpuCount, seed: 1)
+    // Two sets of demands in turn: after the first few solves nothing new comes up.
+    let changes = (0..<2).map { _ in
+        isScattered ? instance.drawScatteredChanges() : instance.drawChanges()
+    }
+    var warm = WarmPowerSolver(instance.problem)
+    var turn = 0
+    count(solves) {
+        turn = 1 - turn
+        warm.setDemands(changes[turn])
+        return warm.solve()
+    }
+}
+
+func runWasteful(_ gpuCount: Int, _ solves: Int) {
+    let problem = SolveInstance(gpuCount: gpuCount, seed: 1).problem
+    count(solves) {
+        var solver = PowerSolver()
+        var solution = PowerSolution()
+        _ = solver.solve(problem, into: &solution)
+        return solver.solve(problem, into: &solution)
+    }
+}
+
+func runTimes(_ gpuCount: Int, _ repetitions: Int) throws {
+    var benchmark = SolveBenchmark(
+        gpuCount: gpuCount, seed: 1, repetitions: repetitions, now: threadNanoseconds)
     let result = try benchmark.run()
     let stream = result.stream.percentile(50)
-    print(
-        result.gpuCount, result.gangCount, result.domainCount, "stream", stream,
-        result.streamGigabytesPerSecond, "GB/s")
-    print(
-        "cold", result.cold.percentile(50), result.cold.percentile(50) / stream, "x  warm",
-        result.warm.percentile(50), result.warm.percentile(50) / stream, "x  bytes",
-        result.bytesPerGPU, "hash", result.hash.text)
-} catch {
-    print("failed: \(error)")
+    let (cold, warm) = (result.cold.percentile(50), result.warm.percentile(50))
+    print("gpus \(gpuCount) stream \(stream) ms, \(result.streamGigabytesPerSecond) GB/s")
+    print("cold \(cold) ms, \(cold / stream) streams; warm \(warm) ms, \(warm / stream) streams")
+    print("bytes \(result.bytesPerGPU) hash \(result.hash.text)")
+}
+
+let arguments = CommandLine.arguments.dropFirst()
+guard arguments.count == 3, let mode = arguments.first, let gpuCount = Int(arguments[2]),
+    let solves = Int(arguments[3]), (1...PowerProblem.maximumGPUCount).contains(gpuCount),
+    solves > 0
+else {
+    print("usage: SolveProbe cold|warm|scattered|wasteful|times GPUS SOLVES")
+    exit(2)
+}
+switch mode {
+case "cold": runCold(gpuCount, solves)
+case "warm": runWarm(gpuCount, solves, isScattered: false)
+case "scattered": runWarm(gpuCount, solves, isScattered: true)
+case "wasteful": runWasteful(gpuCount, solves)
+default: try runTimes(gpuCount, solves)
 }

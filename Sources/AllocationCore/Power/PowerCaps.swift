@@ -40,24 +40,82 @@ struct PowerCaps: ~Copyable {
     @inline(__always)
     func isChanged(gang: Int32) -> Bool { isChanged[Int(gang) &+ 1] }
 
-    /// Writes the caps of some GPUs.
+    /// Writes the caps of some GPUs, stretch by stretch of one gang.
     func write(_ view: PowerView, _ gpus: Range<Int>, to cap: UnsafeMutablePointer<UInt32>) {
-        let (gangs, curves, scaled) = (view.gang, view.curve, scaled.base)
-        let (floors, fulls) = (view.floor, view.full)
-        let gangCount = view.gangCount
-        for gpu in gpus {
-            let gang = Int(gangs[gpu])
-            precondition(gang >= -1 && gang < gangCount, "a gang does not exist")
+        var gpu = gpus.lowerBound
+        while gpu < gpus.upperBound {
+            let gang = view.checkedGang(gpu)
             let level = scaled[gang &+ 1]
-            let (floor, full) = (floors[gpu], fulls[gpu])
-            if curves[gpu] >= 0, level &<< 1 != 0 {
-                cap[gpu] = floor &+ curveRise(view, gpu)
-                continue
+            if level == 0 {
+                gpu = writeFloors(view, gpu, gpus.upperBound, to: cap)
+            } else if level == PowerCaps.full {
+                gpu = writeFulls(view, gpu, gpus.upperBound, to: cap)
+            } else {
+                gpu = writeRises(view, gpu, gpus.upperBound, level, to: cap)
             }
-            let twice = UInt64(full > floor ? full &- floor : 0) &<< 1
-            let rise = level.multipliedFullWidth(by: twice).high
-            cap[gpu] = floor &+ UInt32(truncatingIfNeeded: rise)
         }
+    }
+
+    /// The scaled level of full pace.
+    private static let full: UInt64 = 1 << 63
+
+    /// Writes the caps of a stretch without a gang, or at level 0.
+    ///
+    /// - Returns: where it ends.
+    @inline(__always)
+    private func writeFloors(
+        _ view: PowerView, _ start: Int, _ limit: Int, to cap: UnsafeMutablePointer<UInt32>
+    ) -> Int {
+        let (gangs, floors) = (view.gang, view.floor)
+        let gang = gangs[start]
+        var gpu = start
+        repeat {
+            cap[gpu] = floors[gpu]
+            gpu &+= 1
+        } while gpu < limit && gangs[gpu] == gang
+        return gpu
+    }
+
+    /// Writes the caps of a stretch at full pace.
+    ///
+    /// - Returns: where it ends.
+    @inline(__always)
+    private func writeFulls(
+        _ view: PowerView, _ start: Int, _ limit: Int, to cap: UnsafeMutablePointer<UInt32>
+    ) -> Int {
+        let (gangs, floors, fulls) = (view.gang, view.floor, view.full)
+        let gang = gangs[start]
+        var gpu = start
+        repeat {
+            cap[gpu] = max(floors[gpu], fulls[gpu])
+            gpu &+= 1
+        } while gpu < limit && gangs[gpu] == gang
+        return gpu
+    }
+
+    /// Writes the caps of a stretch between floor and full pace.
+    ///
+    /// - Returns: where it ends.
+    @inline(__always)
+    private func writeRises(
+        _ view: PowerView, _ start: Int, _ limit: Int, _ level: UInt64,
+        to cap: UnsafeMutablePointer<UInt32>
+    ) -> Int {
+        let (gangs, curves, floors, fulls) = (view.gang, view.curve, view.floor, view.full)
+        let gang = gangs[start]
+        var gpu = start
+        repeat {
+            let (floor, full) = (floors[gpu], fulls[gpu])
+            if curves[gpu] < 0 {
+                let twice = UInt64(full > floor ? full &- floor : 0) &<< 1
+                let rise = level.multipliedFullWidth(by: twice).high
+                cap[gpu] = floor &+ UInt32(truncatingIfNeeded: rise)
+            } else {
+                cap[gpu] = floor &+ curveRise(view, gpu)
+            }
+            gpu &+= 1
+        } while gpu < limit && gangs[gpu] == gang
+        return gpu
     }
 
     /// What a GPU on a curve gets above its floor, between floor and full pace.

@@ -13,17 +13,22 @@ struct PowerCellKey: BitwiseCopyable, Hashable, Sendable {
 ///
 /// GPUs that want nothing above their floors are in no cell. Cells stand in the order in which they came,
 /// which no result depends on. Once ``makeTable()`` has run they are found by an open-addressing table
-/// with linear probes.
+/// with linear probes, which holds the keys as well: a look-up mostly reads one line of memory.
 struct PowerCells: ~Copyable {
+    /// A place of the table.
+    struct Slot: BitwiseCopyable, Sendable {
+        var key: PowerCellKey
+        /// The cell, or -1.
+        var cell: Int32
+    }
+
     private(set) var key = PowerColumn<PowerCellKey>()
     /// Straight lines: sum of full - floor in milliwatts.
     ///
     /// Curves: number of GPUs.
     private(set) var weight = PowerColumn<Int64>()
-    /// The cell of each slot, or -1.
-    ///
     /// Shape: a power of two, at least twice as many as cells; empty without a table.
-    private var slot = PowerColumn<Int32>()
+    private var slot = PowerColumn<Slot>()
     private var shift: UInt64 = 0
 
     /// The number of cells.
@@ -64,20 +69,17 @@ struct PowerCells: ~Copyable {
     /// Adds to the weight of a cell, which is made when it is not there.
     ///
     /// Precondition: there is a table.
-    ///
-    /// - Returns: the cell.
     @inline(__always)
-    @discardableResult
-    mutating func add(_ amount: Int64, to wanted: PowerCellKey) -> Int {
+    mutating func add(_ amount: Int64, to wanted: PowerCellKey) {
         var place = home(of: wanted)
         while true {
-            let cell = Int(slot[place])
-            if cell < 0 { return insert(wanted, amount, at: place) }
-            if key[cell] == wanted {
-                weight[cell] &+= amount
-                return cell
+            let slot = slot[place]
+            if slot.cell < 0 { return insert(wanted, amount, at: place) }
+            if slot.key == wanted {
+                weight[Int(slot.cell)] &+= amount
+                return
             }
-            place = (place &+ 1) & (slot.count &- 1)
+            place = (place &+ 1) & (self.slot.count &- 1)
         }
     }
 
@@ -95,23 +97,23 @@ struct PowerCells: ~Copyable {
     }
 
     @inline(never)
-    private mutating func insert(_ wanted: PowerCellKey, _ amount: Int64, at place: Int) -> Int {
-        slot[place] = Int32(truncatingIfNeeded: count)
+    private mutating func insert(_ wanted: PowerCellKey, _ amount: Int64, at place: Int) {
+        slot[place] = Slot(key: wanted, cell: Int32(truncatingIfNeeded: count))
         key.append(wanted)
         weight.append(amount)
         if count * 2 > slot.count { makeTable(slot.count * 2) }
-        return count - 1
     }
 
     private mutating func makeTable(_ slotCount: Int) {
-        slot.reset(to: -1, count: slotCount)
+        let none = PowerCellKey(gang: -1, domain: -1, curve: -1)
+        slot.reset(to: Slot(key: none, cell: -1), count: slotCount)
         shift = UInt64(64 - slotCount.trailingZeroBitCount)
         for cell in 0..<count { enter(cell) }
     }
 
-    private mutating func enter(_ cell: Int) {
+    private func enter(_ cell: Int) {
         var place = home(of: key[cell])
-        while slot[place] >= 0 { place = (place &+ 1) & (slot.count &- 1) }
-        slot[place] = Int32(truncatingIfNeeded: cell)
+        while slot[place].cell >= 0 { place = (place &+ 1) & (slot.count &- 1) }
+        slot[place] = Slot(key: key[cell], cell: Int32(truncatingIfNeeded: cell))
     }
 }

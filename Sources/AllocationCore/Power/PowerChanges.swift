@@ -43,8 +43,8 @@ struct PowerChanges: ~Copyable {
     private var isGathered = false
     /// True when the caps belong to the levels that the engine knows.
     private var hasCaps = false
-    /// True when cells have come since they were put in order, or classes have changed.
-    var needsArrangement = false
+    /// True when the class of a gang has changed since the cells were put in order.
+    var hasNewClasses = false
     /// How many cells there were after the last start from nothing.
     private var gatheredCells = 0
 
@@ -123,17 +123,12 @@ struct PowerChanges: ~Copyable {
     }
 
     @inline(__always)
-    private mutating func add(
+    private func add(
         _ weight: Int64, _ share: PowerShare, _ place: Int32, _ engine: inout PowerEngine
     ) {
         guard weight != 0 else { return }
-        let key = PowerCellKey(gang: share.gang, domain: place, curve: share.curve)
-        let cell = engine.cells.add(weight, to: key)
-        if cell < engine.layout.place.count {
-            engine.layout.setWeight(engine.cells.weight[cell], ofCell: cell)
-        } else {
-            needsArrangement = true
-        }
+        engine.cells.add(
+            weight, to: PowerCellKey(gang: share.gang, domain: place, curve: share.curve))
     }
 
     /// Notes that a GPU has gone to another gang.
@@ -170,7 +165,7 @@ struct PowerChanges: ~Copyable {
             engine.cells.makeTable()
             engine.layout.arrange(view, engine.cells)
             isGathered = true
-            needsArrangement = false
+            hasNewClasses = false
             gatheredCells = engine.cells.count
             return
         }
@@ -179,10 +174,13 @@ struct PowerChanges: ~Copyable {
         if engine.tracking.extend(view, engine.sums) {
             engine.gather.addCells(
                 view, engine.sums, engine.tracking, from: first, to: &engine.cells)
-            needsArrangement = true
         }
-        if needsArrangement { engine.layout.arrange(view, engine.cells) }
-        needsArrangement = false
+        if hasNewClasses || engine.cells.count > engine.layout.place.count {
+            engine.layout.arrange(view, engine.cells)
+        } else {
+            engine.layout.refreshWeights(engine.cells)
+        }
+        hasNewClasses = false
     }
 
     /// Writes the caps of gangs with new levels and of GPUs that have changed.

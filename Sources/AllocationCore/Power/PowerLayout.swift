@@ -62,8 +62,11 @@ struct PowerLayout: ~Copyable {
         }
     }
 
-    /// Takes over the weight of a cell that has its place.
-    func setWeight(_ weight: Int64, ofCell index: Int) { cell[Int(place[index])].weight = weight }
+    /// Takes over the weights of the cells that were arranged last.
+    func refreshWeights(_ cells: borrowing PowerCells) {
+        let (place, cell, weight) = (place.base, cell.base, cells.weight.base)
+        for index in 0..<self.place.count { cell[Int(place[index])].weight = weight[index] }
+    }
 
     /// Where the class of the gang at a position ends.
     func classEnd(from position: Int, _ view: PowerView) -> Int {

@@ -119,7 +119,7 @@ package struct WarmPowerSolver: ~Copyable, Sendable {
     /// Changes how important a gang is; also gives the index of a gang that has left to a new one.
     package mutating func setPolicy(ofGang gang: Int, priority: Int32, weight: UInt32) {
         precondition((1...PowerProblem.maximumWeight).contains(weight), "a weight is out of range")
-        if problem.gangPriority[gang] != priority { changes.needsArrangement = true }
+        if problem.gangPriority[gang] != priority { changes.hasNewClasses = true }
         problem.gangPriority[gang] = priority
         problem.gangWeight[gang] = weight
     }
