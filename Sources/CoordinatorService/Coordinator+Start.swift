@@ -118,6 +118,7 @@ extension Coordinator {
             }
             let leader = try FleetLeader(
                 topology: topology, jobs: records.jobs, marks: records.marks,
+                reservations: records.reservations,
                 events: records.events, counters: records.counters)
             return OpenFleet(
                 store: store, leadership: leadership,
