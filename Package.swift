@@ -120,6 +120,9 @@ let allTargets: [Target] = [
             "CBusbarProto", "CEtcdProto", "DecisionStore", "FleetModel", grpcCore, grpcTransport,
             logging,
         ]),
+    library(
+        "StoreAccess",
+        ["DecisionStore", "DecisionStoreEtcd", "DecisionStoreSQLite", "FleetModel", logging]),
     library("Configuration", ["FleetModel", yams]),
     library("SolveFiles", ["AllocationCore"]),
     library("LocalSocket", ["Wire"]),
@@ -140,9 +143,9 @@ let allTargets: [Target] = [
     library(
         "CoordinatorService",
         [
-            "ControlPlane", "AllocationCore", "DecisionStore", "DecisionStoreSQLite", "FleetModel",
-            "Configuration", "MetricsText", "SecureTransport", "TLSEngine", "Wire", nioCore,
-            nioPosix, nioHTTP1, logging,
+            "ControlPlane", "AllocationCore", "DecisionStore", "FleetModel", "Configuration",
+            "DecisionStoreEtcd", "MetricsText", "SecureTransport", "StoreAccess", "TLSEngine",
+            "Wire", nioCore, nioPosix, nioHTTP1, logging,
         ]),
     library(
         "OperatorCLI",
@@ -156,7 +159,7 @@ let allTargets: [Target] = [
     // Programs: arguments and `run`, nothing else.
     program("busbar-agent", ["AgentService", argumentParser]),
     program("busbar-enforcer", ["EnforcerService", argumentParser]),
-    program("busbar-coordinator", ["CoordinatorService", argumentParser]),
+    program("busbar-coordinator", ["CoordinatorService", "StoreAccess", argumentParser]),
     program("busbar", ["OperatorCLI"]),
 
     // Tests.
@@ -189,6 +192,7 @@ let allTargets: [Target] = [
     tests(
         "DecisionStore",
         ["DecisionStoreEtcd", "DecisionStoreSQLite", "EtcdTestSupport", "FleetModel", grdb]),
+    tests("StoreAccess", ["DecisionStore", "DecisionStoreEtcd"]),
     tests("Configuration", ["AllocationCore", "FleetModel"]),
     tests("SolveFiles", ["AllocationCore"]),
     tests("LocalSocket", ["Wire"]),
@@ -223,7 +227,9 @@ let allTargets: [Target] = [
     .testTarget(
         name: "ClusterTests",
         dependencies: [
-            "Configuration", "Devices", "FleetModel", "LocalSocket", "OperatorCLI", "Wire",
+            "Configuration", "DecisionStoreEtcd", "Devices", "EtcdTestSupport", "FleetModel",
+            "LocalSocket",
+            "OperatorCLI", "Wire",
             "busbar", "busbar-agent", "busbar-coordinator", "busbar-enforcer",
         ],
         path: "Tests/Cluster", swiftSettings: strict),

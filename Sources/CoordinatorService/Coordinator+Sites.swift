@@ -40,7 +40,6 @@ extension Coordinator {
         }
         leader.returnStalled(
             now: SystemClock.unixMilliseconds(), patience: Coordinator.floorPatience)
-        leader.expireReservations(now: SystemClock.unixMilliseconds())
         if leader.hasQueueWork {
             leader.placeQueued(
                 attempts: Coordinator.attemptsPerBeat, now: SystemClock.unixMilliseconds())
@@ -111,6 +110,8 @@ extension Coordinator {
         guard !isEnding else { return }
         site.isCommitting = false
         switch outcome {
+        case .failure(.ambiguous(let reason)), .failure(.unavailable(let reason)):
+            retakeLedger(site, reason: reason)
         case .failure(let error):
             // Whatever the outcome of the write, a new start reads what is there and raises the epoch.
             fail(CoordinatorError("the ledger of site '\(site.name)': \(error)"))

@@ -3,12 +3,12 @@
 internal import Configuration
 internal import ControlPlane
 internal import DecisionStore
-internal import DecisionStoreSQLite
 internal import FleetModel
 internal import Glibc
 package import Logging
 package import NIOCore
 internal import SecureTransport
+internal import StoreAccess
 internal import TLSEngine
 internal import Wire
 
@@ -37,12 +37,17 @@ extension Coordinator {
         }
         let topology = try loadTopology(options.topologyPath)
         let (context, signer) = try loadCredentials(options, fleet: topology.fleetName)
-        try makeDirectory(options.storeDirectory)
-        let fleet = try await openFleet(options, topology: topology)
+        for location in [options.fleetStore, options.siteStore] {
+            if case .sqlite(let folder) = location.kind { try makeDirectory(folder) }
+        }
+        let standby = Standby(isShared: options.isAnyStoreShared, log: log)
+        defer { standby.end() }
+        let opener = StoreOpener(
+            options: options, topology: topology, candidate: "\(context.identity)", log: log)
+        let fleet = try await opener.openFleet()
         var sites: [SiteRuntime] = []
         for index in topology.sites.indices {
-            sites.append(
-                try await openSite(SiteIndex(index), options: options, topology: topology))
+            sites.append(try await opener.openSite(SiteIndex(index)))
         }
         let parts = CoordinatorParts(
             topology: topology, context: context, signer: signer, fleetStore: fleet.store,
@@ -91,66 +96,6 @@ extension Coordinator {
         throw CoordinatorError(
             "the store directory '\(path)' cannot be made: \(String(cString: strerror(errno)))")
     }
-
-    /// The fleet store, led, and what it says.
-    private struct OpenFleet {
-        var store: any DecisionStore
-        var leadership: Leadership
-        var recordVersion: UInt64?
-        var leader: FleetLeader
-    }
-
-    private static func openFleet(
-        _ options: CoordinatorOptions, topology: Topology
-    ) async throws(CoordinatorError) -> OpenFleet {
-        do {
-            let store = try SQLiteDecisionStore(path: options.storeDirectory + "/fleet.db")
-            // The records are read after the election, so that no older leader can change them.
-            let leadership = try await store.campaign(
-                role: "fleet", candidate: "coordinator", epochID: SystemRandom.id())
-            let snapshot = try await store.load(prefix: "")
-            let records = try FleetRecords(snapshot, topology: topology)
-            if let stored = records.fingerprint, stored != topology.fingerprint {
-                throw CoordinatorError(
-                    "the store in '\(options.storeDirectory)' was made for other nodes or domains "
-                        + "than '\(options.topologyPath)' has",
-                    hint: "use the former file, or a new store directory after every job has ended")
-            }
-            let leader = try FleetLeader(
-                topology: topology, jobs: records.jobs, marks: records.marks,
-                reservations: records.reservations,
-                events: records.events, counters: records.counters)
-            return OpenFleet(
-                store: store, leadership: leadership,
-                recordVersion: snapshot.records.first { $0.key == "fleet" }?.version,
-                leader: leader)
-        } catch let error as CoordinatorError {
-            throw error
-        } catch {
-            throw CoordinatorError("fleet store: \(error)")
-        }
-    }
-
-    private static func openSite(
-        _ site: SiteIndex, options: CoordinatorOptions, topology: Topology
-    ) async throws(CoordinatorError) -> SiteRuntime {
-        let name = topology.sites[site.position].name
-        do {
-            let path = "\(options.storeDirectory)/site-\(name).db"
-            let store = try SQLiteDecisionStore(path: path)
-            let leadership = try await store.campaign(
-                role: "site/\(name)", candidate: "coordinator", epochID: SystemRandom.id())
-            let snapshot = try await store.load(prefix: "")
-            let runtime = SiteRuntime(
-                site: site, topology: topology, store: store, leadership: leadership)
-            try runtime.takeOver(snapshot, isStoreDistrusted: options.isStoreDistrusted)
-            return runtime
-        } catch let error as CoordinatorError {
-            throw error
-        } catch {
-            throw CoordinatorError("store of site '\(name)': \(error)")
-        }
-    }
 }
 
 // MARK: - Serving
@@ -187,6 +132,7 @@ extension Coordinator {
                 protocolPort: opened.port, httpPort: http.localAddress?.port ?? 0)
             try writeReadyFile(ports)
             startBeat()
+            watchLeadership()
             notifier.ready()
             log.info(
                 "the coordinator serves",

@@ -1,13 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 
 package import SecureTransport
+package import StoreAccess
 
 /// Where a coordinator finds its files, and where it listens.
 package struct CoordinatorOptions: Hashable, Sendable {
     /// The topology file of the fleet.
     package var topologyPath: String
-    /// The folder of `fleet.db` and of one `site-NAME.db` for each site.
-    package var storeDirectory: String
+    /// Where the fleet's store is.
+    package var fleetStore: StoreLocation
+    /// Where the sites' stores are.
+    package var siteStore: StoreLocation
+    /// With which files to come to etcd.
+    package var storeCredentials = StoreCredentials()
     /// Where agents and operators connect, as `HOST:PORT`; port 0 takes any free one.
     package var listenAddress: Endpoint
     /// Where health and metrics are served, without TLS: a loopback address.
@@ -23,6 +28,20 @@ package struct CoordinatorOptions: Hashable, Sendable {
     /// older grant is over and every node that could outlive one has reported.
     package var isStoreDistrusted: Bool
 
+    /// The files of a client of etcd; the coordinator's own where one is nil.
+    package struct StoreCredentials: Hashable, Sendable {
+        package var certificate: String?
+        package var key: String?
+        package var authority: String?
+
+        package init(certificate: String? = nil, key: String? = nil, authority: String? = nil) {
+            self.certificate = certificate
+            self.key = key
+            self.authority = authority
+        }
+    }
+
+    /// Options for embedded stores in one folder; set ``fleetStore`` and ``siteStore`` for others.
     package init(
         topologyPath: String, storeDirectory: String, listenAddress: Endpoint,
         httpAddress: Endpoint, certificatePath: String, keyPath: String,
@@ -30,7 +49,8 @@ package struct CoordinatorOptions: Hashable, Sendable {
         reportIntervalMilliseconds: UInt64 = 1000, isStoreDistrusted: Bool = false
     ) {
         self.topologyPath = topologyPath
-        self.storeDirectory = storeDirectory
+        fleetStore = StoreLocation(folder: storeDirectory)
+        siteStore = StoreLocation(folder: storeDirectory)
         self.listenAddress = listenAddress
         self.httpAddress = httpAddress
         self.certificatePath = certificatePath
@@ -40,6 +60,11 @@ package struct CoordinatorOptions: Hashable, Sendable {
         self.reportIntervalMilliseconds = reportIntervalMilliseconds
         self.isStoreDistrusted = isStoreDistrusted
     }
+}
+
+extension CoordinatorOptions {
+    /// True when other coordinators may lead in a store.
+    var isAnyStoreShared: Bool { fleetStore.isShared || siteStore.isShared }
 }
 
 /// Why a coordinator cannot start, or had to stop.

@@ -12,7 +12,8 @@ final class SiteRuntime {
     let site: SiteIndex
     let name: String
     let store: any DecisionStore
-    let leadership: Leadership
+    /// The epoch in which the ledger is written; a new one after a write of unknown outcome.
+    var leadership: Leadership
     var grantor: SiteGrantor
     var loop: SitePowerLoop
     /// The version of each ledger record, as the store acknowledged it last.
@@ -67,6 +68,7 @@ final class SiteRuntime {
         _ snapshot: StoreSnapshot, isStoreDistrusted: Bool
     ) throws(CoordinatorError) {
         var ledger = LedgerSnapshot()
+        versions = [:]
         do {
             for stored in snapshot.records {
                 versions[stored.key] = stored.version

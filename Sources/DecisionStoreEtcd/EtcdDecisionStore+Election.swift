@@ -154,7 +154,7 @@ extension EtcdDecisionStore {
     /// Keeps a candidate's lease alive, and looks whether its epoch still leads.
     private func keep(_ role: String, _ lease: Int64) async {
         let interval = Duration.milliseconds(options.electionSeconds * 1000 / 4)
-        while !Task.isCancelled && candidacies[role]?.lease ?? lease == lease {
+        while !Task.isCancelled && !isClosed && candidacies[role]?.lease ?? lease == lease {
             do {
                 try await Task.sleep(for: interval)
             } catch {
@@ -174,25 +174,32 @@ extension EtcdDecisionStore {
         }
     }
 
-    /// Renews a lease once, on whatever member answers.
+    /// Renews a lease on the first member that answers.
     private func renew(_ role: String, _ lease: Int64) async {
-        let member = cluster.client.currentMember
-        do throws(EtcdFailure) {
-            let kept = try await cluster.client.call(
-                .leaseKeepAlive, EtcdLeaseKeepAlive(id: lease), returning: EtcdLeaseKept.self,
-                member: member, timeout: .seconds(max(1, options.electionSeconds / 2)))
-            if kept.lease.timeToLive == 0 {
-                options.log.warning(
-                    "etcd: the candidate's lease has ended", metadata: ["role": "\(role)"])
-                candidacies[role] = nil
-                await standAgain(role)
+        for _ in 0..<cluster.client.memberCount {
+            let member = cluster.client.currentMember
+            do throws(EtcdFailure) {
+                let kept = try await cluster.client.call(
+                    .leaseKeepAlive, EtcdLeaseKeepAlive(id: lease), returning: EtcdLeaseKept.self,
+                    member: member, timeout: .milliseconds(options.electionSeconds * 350))
+                if kept.lease.timeToLive == 0 { await candidacyEnded(role, lease) }
+                return
+            } catch {
+                cluster.client.turn(from: member)
+                options.log.debug(
+                    "etcd: a lease was not renewed",
+                    metadata: ["role": "\(role)", "reason": "\(error.reason)"])
             }
-        } catch {
-            cluster.client.turn(from: member)
-            options.log.debug(
-                "etcd: a lease was not renewed",
-                metadata: ["role": "\(role)", "reason": "\(error.reason)"])
         }
+    }
+
+    /// Notes that a lease has ended; a leader stands again.
+    private func candidacyEnded(_ role: String, _ lease: Int64) async {
+        guard candidacies[role]?.lease == lease else { return }
+        options.log.warning(
+            "etcd: the candidate's lease has ended", metadata: ["role": "\(role)"])
+        candidacies[role] = nil
+        await standAgain(role)
     }
 
     /// A leader whose key went with its lease stands again, so that others see that it lives.

@@ -38,6 +38,23 @@ extension EtcdDecisionStore {
         } catch {
             options.log.debug("etcd: not looked after", metadata: ["reason": "\(error.reason)"])
         }
+        await greetOthers(than: member)
+    }
+
+    /// Says a word to the other members, so that there is a connection when one of them is needed.
+    private func greetOthers(than current: Int) async {
+        for member in 0..<cluster.client.memberCount where member != current {
+            do throws(EtcdFailure) {
+                _ = try await cluster.client.call(
+                    .status, EtcdStatusRequest(), returning: EtcdStatus.self, member: member)
+            } catch {
+                options.log.debug(
+                    "etcd: a member does not answer",
+                    metadata: [
+                        "member": "\(options.endpoints[member])", "reason": "\(error.reason)",
+                    ])
+            }
+        }
     }
 
     private func note(_ status: EtcdStatus, _ alarms: [EtcdAlarm]) {

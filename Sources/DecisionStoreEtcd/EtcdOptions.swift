@@ -17,6 +17,21 @@ package struct EtcdOptions: Sendable {
             self.port = port
         }
 
+        /// Reads `HOST:PORT` or `[ADDRESS]:PORT`; nil for anything else.
+        package init?(text: some StringProtocol) {
+            guard let colon = text.lastIndex(of: ":"),
+                let port = UInt16(text[text.index(after: colon)...]), port > 0
+            else { return nil }
+            var host = String(text[..<colon])
+            if host.hasPrefix("["), host.hasSuffix("]") {
+                host = String(host.dropFirst().dropLast())
+            } else if host.contains(":") {
+                return nil
+            }
+            guard !host.isEmpty, !host.contains(where: \.isWhitespace) else { return nil }
+            self.init(host: host, port: Int(port))
+        }
+
         package var description: String {
             host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)"
         }

@@ -53,8 +53,6 @@ package struct OperatorReply: Hashable, Sendable {
         case submitted(SubmitReply)
         case cancelled(CancelReply)
         case marked(MarkReply)
-        case reservation(ReservationView)
-        case reservations([ReservationView])
         case version(VersionReply)
         case node(NodeDetail)
         case domain(DomainDetail)

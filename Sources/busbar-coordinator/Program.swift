@@ -3,6 +3,7 @@
 import ArgumentParser
 import CoordinatorService
 import SecureTransport
+import StoreAccess
 
 /// The command line of the coordinator.
 @main
@@ -14,8 +15,18 @@ struct BusbarCoordinator: AsyncParsableCommand {
 
     @Option(help: "The topology file.")
     var topology: String
-    @Option(help: "The folder of the stores.")
-    var store: String
+    @Option(help: "The folder of embedded stores, for those that no URL names.")
+    var store: String?
+    @Option(help: "The fleet's store: sqlite:FOLDER or etcd://HOST:PORT,HOST:PORT[/PREFIX].")
+    var fleetStore: String?
+    @Option(help: "The sites' stores, written like the fleet's.")
+    var siteStore: String?
+    @Option(help: "The certificate for etcd, PEM; the coordinator's own without it.")
+    var etcdCert: String?
+    @Option(help: "The key of the certificate for etcd.")
+    var etcdKey: String?
+    @Option(help: "The authority of etcd's members; the fleet's without it.")
+    var etcdCa: String?
     @Option(help: "Where agents and operators connect, HOST:PORT.")
     var listen = "0.0.0.0:7470"
     @Option(help: "Where health and metrics are served, HOST:PORT on this machine.")
@@ -38,11 +49,26 @@ struct BusbarCoordinator: AsyncParsableCommand {
         guard let httpAddress = Endpoint(text: http) else {
             throw ValidationError("'\(http)' is not HOST:PORT")
         }
-        let code = await CoordinatorProgram.run(
-            CoordinatorOptions(
-                topologyPath: topology, storeDirectory: store, listenAddress: listenAddress,
-                httpAddress: httpAddress, certificatePath: cert, keyPath: key,
-                authorityPath: ca, readyFilePath: readyFile, isStoreDistrusted: distrustStore))
+        var options = CoordinatorOptions(
+            topologyPath: topology, storeDirectory: store ?? "", listenAddress: listenAddress,
+            httpAddress: httpAddress, certificatePath: cert, keyPath: key, authorityPath: ca,
+            readyFilePath: readyFile, isStoreDistrusted: distrustStore)
+        options.fleetStore = try location(fleetStore, "--fleet-store")
+        options.siteStore = try location(siteStore, "--site-store")
+        options.storeCredentials = .init(
+            certificate: etcdCert, key: etcdKey, authority: etcdCa)
+        let code = await CoordinatorProgram.run(options)
         if code != 0 { throw ExitCode(code) }
+    }
+
+    private func location(_ text: String?, _ option: String) throws -> StoreLocation {
+        guard let url = text ?? store.map({ "sqlite:\($0)" }) else {
+            throw ValidationError("where the store is: give \(option) or --store")
+        }
+        do {
+            return try StoreLocation(url)
+        } catch {
+            throw ValidationError("\(option): \(error)")
+        }
     }
 }

@@ -23,6 +23,9 @@ struct ImportRulesTests {
             "CBusbarProto", "CEtcdProto", "DecisionStore", "FleetModel", "GRPCCore",
             "GRPCNIOTransportHTTP2Posix", "Logging",
         ],
+        "StoreAccess": [
+            "DecisionStore", "DecisionStoreEtcd", "DecisionStoreSQLite", "FleetModel", "Logging",
+        ],
         "Configuration": ["FleetModel", "Yams"],
         "SolveFiles": ["AllocationCore"],
         "LocalSocket": ["Wire"],
@@ -36,8 +39,9 @@ struct ImportRulesTests {
         ],
         "CoordinatorService": [
             "AllocationCore", "Configuration", "ControlPlane", "DecisionStore",
-            "DecisionStoreSQLite", "FleetModel", "Logging", "MetricsText", "NIOCore", "NIOHTTP1",
-            "NIOPosix", "SecureTransport", "TLSEngine", "Wire",
+            "DecisionStoreEtcd", "FleetModel", "Logging", "MetricsText", "NIOCore", "NIOHTTP1",
+            "NIOPosix", "SecureTransport",
+            "StoreAccess", "TLSEngine", "Wire",
         ],
         "OperatorCLI": [
             "AllocationBench", "AllocationCore", "ArgumentParser", "CProcess",
@@ -48,7 +52,9 @@ struct ImportRulesTests {
         "busbar": ["OperatorCLI"],
         "busbar-agent": ["AgentService", "ArgumentParser"],
         "busbar-enforcer": ["ArgumentParser", "EnforcerService"],
-        "busbar-coordinator": ["ArgumentParser", "CoordinatorService", "SecureTransport"],
+        "busbar-coordinator": [
+            "ArgumentParser", "CoordinatorService", "SecureTransport", "StoreAccess",
+        ],
     ]
 
     /// The system modules: free for shells and adapters, closed to pure targets.

@@ -42,8 +42,8 @@ extension FleetOptions {
     /// Runs `body` with a session to the fleet.
     ///
     /// - Parameters:
-    ///   - patience: how long a request waits for a connection; nil takes a few seconds, and no more
-    ///     than a request's deadline.
+    ///   - patience: how long a request waits for a connection; nil takes a request's deadline where
+    ///     there are several coordinators, else a few seconds of it.
     ///   - body: the work; the session is closed after it.
     /// - Returns: what the body returns.
     /// - Throws: what the body throws, and `CommandFailure` when there is no fleet to ask.
@@ -51,8 +51,11 @@ extension FleetOptions {
         patience: Duration? = nil,
         _ body: (OperatorClient) async throws(CommandFailure) -> Result
     ) async throws(CommandFailure) -> Result {
-        let client = try OperatorClient(
-            try address(), patience: patience ?? min(FleetOptions.patience, deadline))
+        let address = try address()
+        // Of several coordinators one takes over when another dies: that is worth the wait.
+        let usual =
+            address.endpoints.count > 1 ? deadline : min(FleetOptions.patience, deadline)
+        let client = try OperatorClient(address, patience: patience ?? usual)
         client.open()
         do throws(CommandFailure) {
             let result = try await body(client)

@@ -35,11 +35,10 @@ struct StatusCommand: FleetCommand {
 /// `busbar get`: lists.
 struct GetCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "get",
-        abstract: "List sites, domains, nodes, GPUs, jobs, events or reservations.",
+        commandName: "get", abstract: "List sites, domains, nodes, GPUs, jobs or events.",
         subcommands: [
             GetSites.self, GetDomains.self, GetNodes.self, GetGPUs.self, GetJobs.self,
-            GetEvents.self, GetReservations.self,
+            GetEvents.self,
         ])
 }
 

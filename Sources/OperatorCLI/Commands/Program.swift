@@ -76,7 +76,6 @@ struct Busbar: AsyncParsableCommand {
             GetCommand.self, DescribeCommand.self,
             SubmitCommand.self,
             CancelCommand.self, CordonCommand.self, UncordonCommand.self, DrainCommand.self,
-            ReserveCommand.self, UnreserveCommand.self,
             WhyCommand.self, ValidateCommand.self, TopologyCommand.self,
             SolveCommand.self, HardwareCommand.self, BenchCommand.self, SimulateCommand.self,
             VersionCommand.self,

@@ -35,9 +35,36 @@ struct UpCommand: AsyncParsableCommand {
             "Leave processes of this kind down when they die: agent, enforcer, coordinator or "
                 + "hardware; may be repeated.", valueName: "kind"))
     var noRestart: [ChildKind] = []
+    @Option(
+        help: ArgumentHelp(
+            "How many coordinators stand for the lead; more than one needs etcd for both stores.",
+            valueName: "number"))
+    var coordinators = 1
+    @Option(
+        help: ArgumentHelp(
+            "The fleet's store: sqlite:FOLDER or etcd://HOST:PORT,HOST:PORT; in the state "
+                + "directory without it.", valueName: "url"))
+    var fleetStore: String?
+    @Option(
+        help: ArgumentHelp("The sites' stores, written like the fleet's.", valueName: "url"))
+    var siteStore: String?
+    @Option(help: ArgumentHelp("The certificate for etcd.", valueName: "file"))
+    var etcdCert: String?
+    @Option(help: ArgumentHelp("The key of that certificate.", valueName: "file"))
+    var etcdKey: String?
+    @Option(help: ArgumentHelp("The authority of etcd's members.", valueName: "file"))
+    var etcdCa: String?
     @OptionGroup var output: OutputOptions
 
     func validate() throws {
+        if !(1...9).contains(coordinators) {
+            throw ValidationError("--coordinators is from 1 to 9")
+        }
+        let areShared = [fleetStore, siteStore].allSatisfy { $0?.hasPrefix("etcd://") == true }
+        if coordinators > 1 && !areShared {
+            throw ValidationError(
+                "--coordinators above 1 needs --fleet-store and --site-store with etcd://")
+        }
         if let duration, !(duration > 0 && duration < 1e9) {
             throw ValidationError("--for takes a number of seconds above 0")
         }
@@ -53,6 +80,7 @@ struct UpCommand: AsyncParsableCommand {
             UpSession.Options(
                 topologyPath: topology, directory: StateDirectory.resolve(option: state),
                 port: port, httpPort: httpPort, unrestarted: Set(noRestart),
+                coordinatorCount: coordinators, storeArguments: storeArguments,
                 startedAt: startedAt,
                 endsAt: duration.map { startedAt + Int64($0 * 1e9) },
                 isJSON: output.output == .json))
@@ -62,5 +90,14 @@ struct UpCommand: AsyncParsableCommand {
         } else {
             Terminal.write(summary.text, to: 1)
         }
+    }
+
+    /// The options of a coordinator that say where its stores are.
+    private var storeArguments: [String] {
+        let options = [
+            ("--fleet-store", fleetStore), ("--site-store", siteStore), ("--etcd-cert", etcdCert),
+            ("--etcd-key", etcdKey), ("--etcd-ca", etcdCa),
+        ]
+        return options.flatMap { name, value in value.map { [name, $0] } ?? [] }
     }
 }

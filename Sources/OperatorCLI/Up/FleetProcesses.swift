@@ -12,12 +12,25 @@ struct FleetProcesses {
     let topology: Topology
     let topologyPath: String
     let directory: StateDirectory
-    let port: UInt16
-    let httpPort: UInt16
+    /// The ports of each coordinator.
+    let ports: [Ports]
+    /// What tells a coordinator where its stores are; the state directory's without it.
+    let storeArguments: [String]
     /// Kinds that stay down when they die.
     let unrestarted: Set<ChildKind>
     /// Where the programs are.
     let programs: String
+
+    /// Where a coordinator listens.
+    struct Ports: Hashable, Sendable {
+        var listen: UInt16
+        var http: UInt16
+    }
+
+    /// Where the coordinators are, in the order in which to try them.
+    var endpoints: String {
+        ports.map { "\(LocalPorts.host):\($0.listen)" }.joined(separator: ",")
+    }
 
     /// The directory of this program, where the others are too.
     static func programDirectory() throws(CommandFailure) -> String {
@@ -67,16 +80,20 @@ struct FleetProcesses {
             .backoff(first: 100_000_000, limit: 1_000_000_000))
     }
 
-    var coordinator: ChildSpec {
-        spec(
-            "coordinator", .coordinator, program: "busbar-coordinator",
-            [
-                "--topology", topologyPath, "--store", directory.store,
-                "--listen", "\(LocalPorts.host):\(port)", "--http",
-                "\(LocalPorts.host):\(httpPort)",
-                "--cert", directory.coordinatorCertificate, "--key", directory.coordinatorKey,
-                "--ca", directory.authority, "--ready-file", directory.readyFile,
-            ], .backoff(first: 100_000_000, limit: 2_000_000_000))
+    var coordinators: [ChildSpec] {
+        ports.enumerated().map { number, ports in
+            let name = number == 0 ? "coordinator" : "coordinator-\(number + 1)"
+            return spec(
+                name, .coordinator, program: "busbar-coordinator",
+                [
+                    "--topology", topologyPath, "--store", directory.store,
+                    "--listen", "\(LocalPorts.host):\(ports.listen)", "--http",
+                    "\(LocalPorts.host):\(ports.http)",
+                    "--cert", directory.coordinatorCertificate, "--key",
+                    directory.coordinatorKey, "--ca", directory.authority, "--ready-file",
+                    "\(directory.run)/\(name).ready",
+                ] + storeArguments, .backoff(first: 100_000_000, limit: 2_000_000_000))
+        }
     }
 
     var enforcers: [ChildSpec] {
@@ -96,7 +113,7 @@ struct FleetProcesses {
                 "agent-\(pair.name)", .agent, program: "busbar-agent",
                 ["--plan", directory.plan] + pair.option + [
                     "--hardware", directory.hardwareSocket, "--enforcer", pair.socket,
-                    "--coordinator", "\(LocalPorts.host):\(port)",
+                    "--coordinator", endpoints,
                     "--pki", directory.agentCertificates, "--ca", directory.authority,
                 ], .backoff(first: 250_000_000, limit: 5_000_000_000))
         }

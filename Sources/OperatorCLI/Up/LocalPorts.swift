@@ -19,16 +19,16 @@ enum LocalPorts {
     /// - Parameters:
     ///   - wanted: 0 to 65535.
     ///   - option: the option that sets it, for the hint.
-    ///   - taken: a port that is not to be chosen for 0.
+    ///   - taken: ports that are not to be chosen for 0.
     /// - Returns: a port that was free a moment ago.
     /// - Throws: `CommandFailure` when it is in use.
     static func resolve(
-        _ wanted: UInt16, option: String, except taken: UInt16? = nil
+        _ wanted: UInt16, option: String, except taken: Set<UInt16> = []
     ) throws(CommandFailure) -> UInt16 {
         if wanted != 0 { return try bound(wanted, option: option) }
         for _ in 0..<attemptLimit {
             let port = UInt16.random(in: range)
-            if port != taken, let free = try? bound(port, option: option) { return free }
+            if !taken.contains(port), let free = try? bound(port, option: option) { return free }
         }
         return try bound(0, option: option)
     }

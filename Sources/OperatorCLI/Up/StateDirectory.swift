@@ -39,7 +39,6 @@ package struct StateDirectory: Hashable, Sendable {
     package var plan: String { path + "/fleet.plan" }
     package var contact: String { path + "/fleet.json" }
     package var hardwareSocket: String { run + "/hardware.sock" }
-    package var readyFile: String { run + "/coordinator.ready" }
     private var lockFile: String { path + "/lock" }
 
     /// The directory to use: the option, else `BUSBAR_STATE`, else the default place.

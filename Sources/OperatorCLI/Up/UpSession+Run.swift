@@ -63,13 +63,18 @@ extension UpSession {
         guard try await wait(for: { ready(.hardware).count == 1 }) else { return false }
         for spec in processes.enforcers { supervisor.start(spec) }
         progress.show("starting the coordinator")
-        supervisor.start(processes.coordinator)
-        guard try await wait(for: { ready(.coordinator).count == 1 }) else { return false }
+        for spec in processes.coordinators { supervisor.start(spec) }
+        guard
+            try await wait(for: {
+                let (count, total) = ready(.coordinator)
+                return count == total
+            })
+        else { return false }
         for spec in processes.agents { supervisor.start(spec) }
         let directory = options.directory
         try FleetContact(
-            fleet: topology.fleetName, endpoint: "\(LocalPorts.host):\(processes.port)",
-            http: "\(LocalPorts.host):\(processes.httpPort)", ca: directory.authority,
+            fleet: topology.fleetName, endpoint: processes.endpoints,
+            http: "\(LocalPorts.host):\(processes.ports[0].http)", ca: directory.authority,
             cert: directory.operatorCertificate, key: directory.operatorKey, pid: getpid()
         ).write(to: directory)
         return true

@@ -16,6 +16,10 @@ final class UpSession: Sendable {
         var port: UInt16
         var httpPort: UInt16
         var unrestarted: Set<ChildKind>
+        /// How many coordinators stand for the lead.
+        var coordinatorCount = 1
+        /// What tells a coordinator where its stores are; the state directory's without it.
+        var storeArguments: [String] = []
         /// The steady clock when the command began.
         var startedAt: Int64
         /// Ends the run by itself; nil runs until it is stopped.
@@ -66,13 +70,11 @@ final class UpSession: Sendable {
         let directory = options.directory
         lock = try directory.open()
         progress = ProgressLine()
-        let port = try LocalPorts.resolve(options.port, option: "--port")
-        let httpPort = try LocalPorts.resolve(
-            options.httpPort, option: "--http-port", except: port)
+        let ports = try UpSession.ports(options)
         processes = FleetProcesses(
             topology: file.topology,
             topologyPath: URL(fileURLWithPath: options.topologyPath).standardizedFileURL.path,
-            directory: directory, port: port, httpPort: httpPort,
+            directory: directory, ports: ports, storeArguments: options.storeArguments,
             unrestarted: options.unrestarted, programs: try FleetProcesses.programDirectory())
         try processes.checkPrograms()
         try UpSession.prepare(file.topology, directory, progress)
@@ -82,6 +84,23 @@ final class UpSession: Sendable {
         supervisor = try Supervisor(
             places: .init(runDirectory: directory.run, logDirectory: directory.logs)
         ) { UpSession.note($0, in: noted) }
+    }
+
+    /// The ports of each coordinator: those that were asked for, then any free ones.
+    private static func ports(
+        _ options: Options
+    ) throws(CommandFailure) -> [FleetProcesses.Ports] {
+        var taken: Set<UInt16> = []
+        var ports: [FleetProcesses.Ports] = []
+        for number in 0..<options.coordinatorCount {
+            let (wanted, http) = number == 0 ? (options.port, options.httpPort) : (0, 0)
+            let port = try LocalPorts.resolve(wanted, option: "--port", except: taken)
+            taken.insert(port)
+            let httpPort = try LocalPorts.resolve(http, option: "--http-port", except: taken)
+            taken.insert(httpPort)
+            ports.append(FleetProcesses.Ports(listen: port, http: httpPort))
+        }
+        return ports
     }
 
     /// Writes the compiled plan and the certificates; removes what the last run left.

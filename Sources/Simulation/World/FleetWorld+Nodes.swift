@@ -264,8 +264,6 @@ extension FleetWorld {
         nodes[node].session = NodeSession()
         nodes[node].tasks.removeAll()
         nodes[node].isPowerOnUntold = isAnnounced
-        // It will come up uncapped: from now on its domains bear no other such node.
-        if !isAnnounced { beginRecovery(node) }
         nodes[node].hardware.powerOff()
         hardwareChanged(node)
         after(
@@ -314,14 +312,9 @@ extension FleetWorld {
     /// Takes nodes down for which the ledger says that they may go.
     mutating func wishReboots(_ coordinator: Int) {
         guard hasAskedForReboot else { return }
-        for node in freshGrantors[coordinators[coordinator].site].nodes
+        for node in coordinators[coordinator].grantor.nodes
         where nodes[node.position].isPowered && !nodes[node.position].isPowerOnUntold {
             guard coordinators[coordinator].grantor.isReadyForReboot(node) else { continue }
-            guard nodes[node.position].boot == nodes[node.position].bootToEnd else {
-                // The boot that was to end has ended: a late leader must not end the next one, too.
-                coordinators[coordinator].grantor.powerOnConfirmed(node)
-                continue
-            }
             report.faults.note(.powerCycle)
             powerOff(node.position, isAnnounced: true)
         }

@@ -40,7 +40,6 @@ enum WireTarget: String, FuzzTarget {
             checkMessage(FleetRecord.self, input)
             checkMessage(EventRecord.self, input)
             checkMessage(NodeRecord.self, input)
-            checkMessage(ReservationRecord.self, input)
         }
     }
 }
