@@ -5,7 +5,7 @@ SWIFT_SOURCES = Package.swift Sources Tests
 # Tests in which sockets, processes or disks play with real time: one after another, undisturbed.
 REAL_TIME_TESTS = ^(AgentService|Cluster|CoordinatorService|DecisionStore|EnforcerService|LocalSocket|OperatorCLI|SecureTransport)Tests\.
 
-.PHONY: help setup setup-tests build run test check lint format generate generated fuzz fuzz-short sanitize placement-table clean
+.PHONY: help setup count setup-tests build run test check lint format generate generated fuzz fuzz-short sanitize placement-table clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -55,5 +55,8 @@ sanitize: setup-tests ## Run the tests under the thread and address sanitizers
 placement-table: build ## Run the placement experiment on all lists, beside the published figures
 	Benchmarks/placement-table
 
+count: setup-tests ## Count instructions and allocations of power solves, compare with the thresholds
+	Tests/SolveProbe/run
+
 clean: ## Remove what was built
-	rm -rf .build .build-thread .build-address
+	rm -rf .build .build-probe .build-thread .build-address
