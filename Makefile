@@ -5,7 +5,7 @@ SWIFT_SOURCES = Package.swift Sources Tests
 # Tests in which sockets, processes or disks play with real time: one after another, undisturbed.
 REAL_TIME_TESTS = ^(AgentService|Cluster|CoordinatorService|DecisionStore|EnforcerService|LocalSocket|OperatorCLI|SecureTransport)Tests\.
 
-.PHONY: help setup count setup-tests build run test check lint format generate generated fuzz fuzz-short sanitize placement-table clean
+.PHONY: help setup count setup-tests build run test check lint format generate generated fuzz fuzz-short oracle sanitize placement-table clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -48,6 +48,9 @@ fuzz: setup ## Fuzz the decoders for SECONDS (default 60) each
 fuzz-short: setup ## Fuzz the decoders of the protocol for half a minute in all
 	Tests/Fuzz/run 3 --wire
 
+oracle: build ## Compare the power solver with HiGHS on PROBLEMS (default 2000) problems
+	BUSBAR=.build/release/busbar Tests/Oracles/run $(or $(PROBLEMS),2000)
+
 sanitize: setup-tests ## Run the tests under the thread and address sanitizers
 	swift test --sanitize=thread --scratch-path .build-thread
 	swift test --sanitize=address --scratch-path .build-address
@@ -59,4 +62,4 @@ count: setup-tests ## Count instructions and allocations of power solves, compar
 	Tests/SolveProbe/run
 
 clean: ## Remove what was built
-	rm -rf .build .build-probe .build-thread .build-address
+	rm -rf .build .build-oracle .build-probe .build-thread .build-address

@@ -41,7 +41,7 @@ package struct PowerRampLimits: Hashable, Sendable {
 /// whichever is more: slow ramps over many GPUs get there too. Over any time, what rises in a domain
 /// is therefore at most rate × time plus that much.
 ///
-/// Keeps its storage: a step allocates nothing after the first of a size.
+/// Keeps its columns from step to step.
 package struct PowerRamp: Sendable {
     private var solver = PowerSolver()
     private var solution = PowerSolution()
