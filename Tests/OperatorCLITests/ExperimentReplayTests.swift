@@ -63,7 +63,9 @@ struct ExperimentReplayTests {
         #expect(columns["100"] == 100)
         #expect(columns["49"] == nil)
         #expect(columns["101"] == nil)
-        #expect(report.text.contains("policy busbar, seed 7: 2 pods arrived, 0 fitted nowhere"))
+        #expect(
+            report.text.contains(
+                "policy busbar, seed 7: 2 pods arrived, 0 fitted nowhere, 0 placed"))
     }
 
     @Test("A list that asks for more than the ratio is thinned, and what fits nowhere is dropped")
@@ -103,6 +105,24 @@ struct ExperimentReplayTests {
         let first = try await report(nodes: nodes, pods: Self.podHeader + pods, policy: policy)
         let second = try await report(nodes: nodes, pods: Self.podHeader + pods, policy: policy)
         #expect(first.json.text == second.json.text)
+    }
+
+    @Test("A policy that looks at watts answers them, and refuses a model that it does not know")
+    func watts() async throws {
+        let pods = Self.podHeader + "p,1,1,1,1000\n"
+        let report = try await report(
+            nodes: "n,64000,1024,2,G2\n", pods: pods, policy: .busbarPower)
+        let document = try #require(
+            try JSONSerialization.jsonObject(with: Data(report.json.text.utf8))
+                as? [String: Any])
+        let watts = try #require(document["power_kw_by_arrival"] as? [String: Double])
+        // 32 cores are two packages; one of two GPUs busy, then both, and a core of the first package.
+        #expect(watts["50"] == 0.315)
+        #expect(watts["100"] == 0.435)
+        await #expect(throws: CommandFailure.self) {
+            try await self.report(
+                nodes: "n,64000,1024,2,X9\n", pods: pods, policy: .busbarPower)
+        }
     }
 
     @Test(
@@ -153,6 +173,10 @@ struct ExperimentReplayTests {
             (
                 ["--protocol", "fgd", "--nodes", "n", "--policy", "worst"],
                 "there is no policy 'worst': --policy is one of random, best-fit, fgd, busbar"
+            ),
+            (
+                ["--protocol", "fgd", "--nodes", "n", "--watt-price", "3"],
+                "--watt-price is for --policy pwr-busbar"
             ),
             (
                 ["--protocol", "fgd", "--nodes", "n", "--verify"],

@@ -10,6 +10,13 @@ package enum ExperimentPolicy: String, CaseIterable, Sendable {
     case fragmentation = "fgd"
     /// The engine's own.
     case busbar
+    /// The same, and one placed pod in twenty arrivals may be moved for one that fits nowhere.
+    case busbarMoves = "busbar-moves"
+    /// The engine's own, which while the fleet is emptier also saves watts.
+    case busbarPower = "pwr-busbar"
+
+    /// Arrivals for each move that ``busbarMoves`` may make.
+    package static let arrivalsPerMove = 20
 
     /// The engine's policy of an experiment with this seed.
     package func placementPolicy(seed: UInt64) -> PlacementPolicy {
@@ -17,7 +24,10 @@ package enum ExperimentPolicy: String, CaseIterable, Sendable {
         case .random: .random(seed: seed)
         case .bestFit: .bestFit
         case .fragmentation: .fragmentation
-        case .busbar: .busbar
+        case .busbar, .busbarMoves, .busbarPower: .busbar
         }
     }
+
+    /// True when the policy looks at watts, and needs to know those of each model.
+    package var isPowerAware: Bool { self == .busbarPower }
 }

@@ -51,16 +51,29 @@ package struct ExperimentResult: Hashable, Sendable {
     ///
     /// Shape: indexed by percent; nil where no arrival fell.
     package var allocatedByArrival: [Double?]
+    /// Kilowatts of the whole fleet, by arrived demand likewise; empty where nobody looked at watts.
+    package var kilowattsByArrival: [Double?] = []
     package var arrivals: Int
     package var refused: Int
+    /// Placed pods that were moved.
+    package var moved = 0
 
     /// Allocated GPUs in percent when this many percent had arrived: of the arrivals that fell on this
     /// percent, else of the last ones before.
     ///
     /// Nil beyond the last arrival.
     package func allocated(atArrival percent: Int) -> Double? {
-        guard allocatedByArrival.indices.contains(percent) else { return nil }
-        return allocatedByArrival[...percent].last { $0 != nil } ?? nil
+        ExperimentResult.value(allocatedByArrival, percent)
+    }
+
+    /// Kilowatts when this many percent had arrived; nil likewise.
+    package func kilowatts(atArrival percent: Int) -> Double? {
+        ExperimentResult.value(kilowattsByArrival, percent)
+    }
+
+    private static func value(_ columns: [Double?], _ percent: Int) -> Double? {
+        guard columns.indices.contains(percent) else { return nil }
+        return columns[...percent].last { $0 != nil } ?? nil
     }
 }
 
@@ -76,6 +89,12 @@ package struct PlacementExperiment: Sendable {
     package var seed: UInt64
     /// Arrived demand at the end, in thousandths of the cluster's GPUs.
     package var ratioPermille: Int
+    /// Arrivals for each placed pod that may be moved for one that fits nowhere; nil moves none.
+    package var arrivalsPerMove: Int?
+    /// GPUs that saving a kilowatt is worth in the empty fleet; nil does not look at watts.
+    ///
+    /// ``ExperimentPower`` knows all models then.
+    package var gpusPerKilowatt: Double?
 
     package init(
         nodes: [ExperimentNode], pods: [ExperimentPod], policy: PlacementPolicy, seed: UInt64,
@@ -98,23 +117,53 @@ package struct PlacementExperiment: Sendable {
         // Ties go to the first node, so the order of nodes is the random rank that breaks them.
         var ranked = nodes
         generator.shuffle(&ranked)
-        var engine = PlacementEngine(
-            topology: PlacementExperiment.topology(of: ranked), policy: policy, mix: mix)
-        var tally = Tally(gpuCount: nodes.reduce(0) { $0 + Int($1.gpuCount) })
+        let mix = mix
+        var run = Run(
+            engine: PlacementEngine(
+                topology: PlacementExperiment.topology(of: ranked), policy: policy, mix: mix),
+            tally: ExperimentTally(gpuCount: nodes.reduce(0) { $0 + Int($1.gpuCount) }))
+        run.mover = arrivalsPerMove.map {
+            ExperimentMover(arrivalsPerMove: $0, nodeCount: nodes.count)
+        }
+        run.power = gpusPerKilowatt.map {
+            PowerAwareChoice(gpusPerKilowatt: $0, mix, run.engine)
+        }
         for (index, pod) in arrivals.enumerated() {
             let spec = JobSpec(name: pod.name, task: pod.task, models: pod.models)
-            var isPlaced = false
-            if let placement = engine.placement(for: spec) {
+            run.arrive(JobID(UInt64(index + 1)), spec, pod)
+        }
+        var result = run.tally.result
+        result.moved = run.mover?.moves ?? 0
+        return result
+    }
+
+    /// A run as far as it has got.
+    private struct Run {
+        var engine: PlacementEngine
+        var tally: ExperimentTally
+        var mover: ExperimentMover?
+        var power: PowerAwareChoice?
+
+        mutating func arrive(_ job: JobID, _ spec: JobSpec, _ pod: ExperimentPod) {
+            mover?.podArrived()
+            let placement =
+                power == nil
+                ? engine.placement(for: spec)
+                : power?.placement(for: spec, in: &engine, load: tally.load)
+            if let placement {
+                let node = placement[0].node.position
+                let before = power?.wattsOf(node: node, engine) ?? 0
                 do throws(PlacementHoldError) {
-                    try engine.hold(JobID(UInt64(index + 1)), spec, placement)
-                    isPlaced = true
+                    try engine.hold(job, spec, placement)
                 } catch {
                     preconditionFailure("what was placed cannot be held: \(error)")
                 }
+                power?.podPlaced(node: node, wattsBefore: before, engine)
+                mover?.podPlaced(job, spec, placement[0])
             }
-            tally.record(pod, isPlaced: isPlaced)
+            let isPlaced = placement != nil || mover?.makeRoom(job, spec, in: &engine) == true
+            tally.record(pod, isPlaced: isPlaced, watts: power?.watts)
         }
-        return tally.result
     }
 
     // MARK: - Arrivals
@@ -143,41 +192,6 @@ package struct PlacementExperiment: Sendable {
             }
             list.append(copy)
             total += copy.gpuMilli
-        }
-    }
-
-    /// What was allocated as demand arrived.
-    private struct Tally {
-        let gpuCount: Int
-        private var arrivedMilli = 0
-        private var allocatedMilli = 0
-        private var sums: [Double] = []
-        private var counts: [Int] = []
-        private var arrivals = 0
-        private var refused = 0
-
-        init(gpuCount: Int) { self.gpuCount = gpuCount }
-
-        mutating func record(_ pod: ExperimentPod, isPlaced: Bool) {
-            arrivals += 1
-            arrivedMilli += pod.gpuMilli
-            if isPlaced { allocatedMilli += pod.gpuMilli } else { refused += 1 }
-            // A percent of the cluster is 10 thousandths of each GPU.
-            let arrived = Double(arrivedMilli) / Double(gpuCount * 10)
-            let allocated = Double(allocatedMilli) / Double(gpuCount * 10)
-            let column = Int(arrived.rounded())
-            while sums.count <= column {
-                sums.append(0)
-                counts.append(0)
-            }
-            sums[column] += (allocated * 100).rounded() / 100
-            counts[column] += 1
-        }
-
-        var result: ExperimentResult {
-            ExperimentResult(
-                allocatedByArrival: zip(sums, counts).map { $1 == 0 ? nil : $0 / Double($1) },
-                arrivals: arrivals, refused: refused)
         }
     }
 

@@ -79,9 +79,10 @@ struct ReplayCommand: AsyncParsableCommand {
     }
 
     private func runExperiment() throws(CommandFailure) {
-        let replay = try ExperimentReplay(
+        var replay = try ExperimentReplay(
             policy: try ExperimentReplay.policy(named: experiment.policyName), seed: seed,
             ratio: experiment.ratioOrDefault, nodeList: experiment.nodes ?? "", podList: pods)
+        replay.wattPrice = experiment.wattPrice ?? ExperimentReplay.defaultWattPrice
         let report = replay.run()
         if output.output == .json {
             output.output.write(report.json)
@@ -177,6 +178,12 @@ struct ExperimentOptions: ParsableArguments {
                 + ". Default: \(ExperimentPolicy.busbar.rawValue).", valueName: "name"))
     var policy: String?
 
+    @Option(
+        help: ArgumentHelp(
+            "GPUs that saving a kilowatt is worth in the empty fleet, to policy pwr-busbar. "
+                + "Default: \(ExperimentReplay.defaultWattPrice).", valueName: "number"))
+    var wattPrice: Double?
+
     /// Whether it is an experiment that is asked for.
     var isAskedFor: Bool { protocolName != nil }
     /// The policy's name as given, or the default.
@@ -188,6 +195,7 @@ struct ExperimentOptions: ParsableArguments {
         guard let protocolName else {
             let given = [
                 ("--nodes", nodes != nil), ("--ratio", ratio != nil), ("--policy", policy != nil),
+                ("--watt-price", wattPrice != nil),
             ]
             if let first = given.first(where: \.1)?.0 {
                 throw ValidationError("\(first) needs --protocol fgd")
@@ -197,6 +205,9 @@ struct ExperimentOptions: ParsableArguments {
         guard protocolName == "fgd" else {
             throw ValidationError("there is no protocol '\(protocolName)': --protocol is fgd")
         }
+        if let wattPrice, !ExperimentReplay.wattPrices.contains(wattPrice) {
+            throw ValidationError("--watt-price is from 0 to 1000")
+        }
         if nodes == nil {
             throw ValidationError("--protocol fgd needs --nodes, the node list of the trace")
         }
@@ -204,10 +215,14 @@ struct ExperimentOptions: ParsableArguments {
             throw ValidationError("--ratio is from 0.01 to 10")
         }
         // Before the lists are read.
-        do {
-            _ = try ExperimentReplay.policy(named: policyName)
+        let policy: ExperimentPolicy
+        do throws(CommandFailure) {
+            policy = try ExperimentReplay.policy(named: policyName)
         } catch {
             throw ValidationError("\(error.message): \(error.hint ?? "")")
+        }
+        if wattPrice != nil && !policy.isPowerAware {
+            throw ValidationError("--watt-price is for --policy pwr-busbar")
         }
     }
 }

@@ -12,12 +12,18 @@ struct ExperimentReplay {
     static let ratios = 0.01...10.0
     /// The ratio of the published experiment.
     static let publishedRatio = 1.3
+    /// GPUs that a kilowatt is worth in an empty fleet, if nobody says otherwise: found by trial.
+    static let defaultWattPrice = 10.0
+    /// The prices that may be asked for.
+    static let wattPrices = 0.0...1000.0
 
     let policy: ExperimentPolicy
     let seed: UInt64
     let ratio: Double
     let nodes: [ExperimentNode]
     let pods: [ExperimentPod]
+    /// GPUs that a kilowatt is worth in an empty fleet, to a policy that looks at watts.
+    var wattPrice = ExperimentReplay.defaultWattPrice
 
     /// Reads the lists.
     ///
@@ -45,6 +51,15 @@ struct ExperimentReplay {
                 .refused, "\(podList): no pod of the list asks for a GPU",
                 hint: "a pod has 'num_gpu' GPUs of 'gpu_milli' thousandths each")
         }
+        if policy.isPowerAware,
+            let unknown = nodes.first(where: { ExperimentPower.watts(model: $0.model) == nil })
+        {
+            throw CommandFailure(
+                .refused,
+                "\(nodeList): the watts of model '\(unknown.model)' of server '\(unknown.name)' "
+                    + "are not known to policy \(policy.rawValue)",
+                hint: "it knows " + ExperimentPower.models.joined(separator: ", "))
+        }
     }
 
     /// The policy of a name.
@@ -59,9 +74,13 @@ struct ExperimentReplay {
 
     /// Runs the experiment.
     func run() -> ExperimentReport {
-        let experiment = PlacementExperiment(
+        var experiment = PlacementExperiment(
             nodes: nodes, pods: pods, policy: policy.placementPolicy(seed: seed), seed: seed,
             ratioPermille: Int((ratio * 1000).rounded()))
+        if policy == .busbarMoves {
+            experiment.arrivalsPerMove = ExperimentPolicy.arrivalsPerMove
+        }
+        if policy.isPowerAware { experiment.gpusPerKilowatt = wattPrice }
         return ExperimentReport(policy: policy, seed: seed, result: experiment.run())
     }
 }
@@ -78,19 +97,27 @@ struct ExperimentReport {
         result.allocated(atArrival: 100).map { ExperimentReport.rounded(100 - $0) }
     }
 
-    /// The document for programs.
+    /// The document for programs; kilowatts only where the policy looks at them.
     var json: JSONValue {
-        let last = result.allocatedByArrival.count - 1
-        let columns = (1...max(1, last)).compactMap { percent in
-            result.allocated(atArrival: percent).map {
-                (String(percent), JSONValue.number(ExperimentReport.rounded($0)))
-            }
-        }
-        return .object([
+        var members: [(String, JSONValue)] = [
             ("policy", .string(policy.rawValue)), ("seed", .counter(seed)),
             ("unallocated_gpu_percent", unallocatedPercent.map(JSONValue.number) ?? .null),
-            ("allocation_by_arrival", .object(columns)),
-        ])
+            ("allocation_by_arrival", columns { result.allocated(atArrival: $0) }),
+        ]
+        if policy.isPowerAware {
+            members.append(("power_kw_by_arrival", columns { result.kilowatts(atArrival: $0) }))
+        }
+        return .object(members)
+    }
+
+    private func columns(_ value: (Int) -> Double?) -> JSONValue {
+        let last = result.allocatedByArrival.count - 1
+        return .object(
+            (1...max(1, last)).compactMap { percent in
+                value(percent).map {
+                    (String(percent), JSONValue.number(ExperimentReport.rounded($0)))
+                }
+            })
     }
 
     /// The lines that a person reads: every tenth percent, and the last.
@@ -103,7 +130,7 @@ struct ExperimentReport {
         }
         return table.text(width: nil)
             + "policy \(policy.rawValue), seed \(seed): \(result.arrivals) pods arrived, "
-            + "\(result.refused) fitted nowhere\n"
+            + "\(result.refused) fitted nowhere, \(result.moved) placed ones moved\n"
     }
 
     private static func hundredths(_ percent: Double) -> String {

@@ -61,6 +61,52 @@ struct PlacementExperimentTests {
         #expect(own > fragmentation + 0.5, "\(own) against \(fragmentation)")
     }
 
+    @Test("The empty cluster of the power-aware experiment draws 230.1 kW")
+    func emptyWatts() throws {
+        let nodes = try OpenbTrace.nodes()
+        let engine = PlacementEngine(topology: PlacementExperiment.topology(of: nodes))
+        let power = PowerAwareChoice(gpusPerKilowatt: 0, .typical, engine)
+        #expect((power.watts + 50) / 100 == 2301)
+    }
+
+    @Test(
+        "Watching watts saves them while the fleet is half empty, and costs little when it is full")
+    func watts() throws {
+        let step = PlacementExperimentTests.isWhole ? 1 : 16
+        let nodes = try OpenbTrace.nodes().enumerated().filter { $0.offset % step == 0 }
+        let pods = try OpenbTrace.pods("default").enumerated().filter { $0.offset % step == 0 }
+        var experiment = PlacementExperiment(
+            nodes: nodes.map(\.element), pods: pods.map(\.element), policy: .busbar, seed: 42,
+            ratioPermille: 1010)
+        experiment.gpusPerKilowatt = 0
+        let without = experiment.run()
+        experiment.gpusPerKilowatt = 10
+        let with = experiment.run()
+        let saved =
+            try #require(without.kilowatts(atArrival: 50))
+            - #require(with.kilowatts(atArrival: 50))
+        #expect(saved > 0.08 * (with.kilowatts(atArrival: 50) ?? 0))
+        guard PlacementExperimentTests.isWhole else { return }
+        #expect(try #require(with.kilowatts(atArrival: 50)) <= 740)
+        #expect(try #require(with.allocated(atArrival: 100)) > 95.2)
+    }
+
+    @Test("Moves stay within their budget, lose no pod, and leave fewer GPUs unallocated")
+    func moves() throws {
+        let nodes = Array(try OpenbTrace.nodes().prefix(60))
+        let pods = Array(try OpenbTrace.pods("default").prefix(600))
+        var experiment = PlacementExperiment(
+            nodes: nodes, pods: pods, policy: .busbar, seed: 42, ratioPermille: 1300)
+        let without = experiment.run()
+        experiment.arrivalsPerMove = 20
+        let with = experiment.run()
+        #expect(without.moved == 0)
+        #expect(with.moved > 0)
+        #expect(with.moved * 20 <= with.arrivals)
+        let most = try #require(without.allocated(atArrival: 130))
+        #expect(try #require(with.allocated(atArrival: 130)) > most)
+    }
+
     @Test("One seed gives one result")
     func deterministic() throws {
         let nodes = Array(try OpenbTrace.nodes().prefix(40))
