@@ -101,6 +101,30 @@ func shipped(_ name: String) throws -> FleetFile {
         }
     }
 
+    @Test("The programme has 6 GW of MI450 in four phases, and NVIDIA beside it")
+    func programme() throws {
+        let topology = try shipped("programme-6gw.yaml").topology
+        func limit(_ prefix: String) -> Int64 {
+            topology.sites.filter { $0.name.hasPrefix(prefix) }.reduce(0) {
+                $0 + topology.domains[$1.root.position].limit.rawValue
+            }
+        }
+        #expect(limit("phase-") == Milliwatts.watts(6_000_000_000).rawValue)
+        #expect(limit("nvidia-") == Milliwatts.watts(1_000_000_000).rawValue)
+        var gpus = [Int](repeating: 0, count: topology.gpuModels.count)
+        for node in topology.nodes {
+            let type = topology.nodeTypes[node.type]
+            gpus[type.model.position] += Int(type.gpuCount)
+        }
+        let byName = Dictionary(
+            uniqueKeysWithValues: zip(topology.gpuModels.map(\.name), gpus).filter { $0.1 > 0 })
+        #expect(byName == ["MI450": 1_548_288, "GB300": 239_616, "VR200": 138_240])
+        // Every model of the programme says that its figures are estimates.
+        for (model, count) in zip(topology.gpuModels, gpus) where count > 0 {
+            #expect(model.isEstimate, "\(model.name)")
+        }
+    }
+
     @Test("The one-server topology has one server and a job that fits it")
     func singleNode() throws {
         let file = try shipped("single-node.yaml")
