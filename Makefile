@@ -51,9 +51,9 @@ fuzz-short: setup ## Fuzz the decoders of the protocol for half a minute in all
 oracle: build ## Compare the power solver with HiGHS on PROBLEMS (default 2000) problems
 	BUSBAR=.build/release/busbar Tests/Oracles/run $(or $(PROBLEMS),2000)
 
-sanitize: setup-tests ## Run the tests under the thread and address sanitizers
-	swift test --sanitize=thread --scratch-path .build-thread
-	swift test --sanitize=address --scratch-path .build-address
+sanitize: setup-tests ## Run every test under the address and the thread sanitizer
+	Tests/Sanitizers/run address
+	Tests/Sanitizers/run thread
 
 placement-table: build ## Run the placement experiment on all lists, beside the published figures
 	Benchmarks/placement-table

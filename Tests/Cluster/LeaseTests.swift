@@ -10,13 +10,14 @@ import Wire
 /// Goal: what happens to power when the software of a node dies, seen on the hardware itself.
 ///
 /// Leases last 3 s, sigma is 2 s, caps settle in 50 ms; limits below add a second for a busy machine.
-@Suite("Leases of real processes", .serialized, .timeLimit(.minutes(3)))
+/// An instrumented build multiplies all but the settling.
+@Suite("Leases of real processes", .serialized, .timeLimit(.minutes(3 * Slowness.factor)))
 struct LeaseTests {
     /// The fallback of a node of the test fleets.
     private static let fallback: UInt32 = 1_200_000
-    private static let leaseSeconds = 3.0
-    private static let sigmaSeconds = 2.0
-    private static let graceSeconds = 1.0
+    private static let leaseSeconds = Double(Topologies.leaseSeconds)
+    private static let sigmaSeconds = Double(Topologies.sigmaSeconds)
+    private static let graceSeconds = Double(Slowness.factor)
 
     private func enforced(_ fleet: RunningFleet, _ node: String) throws -> UInt32 {
         try fleet.hardware.caps(node: node).enforcedMilliwatts.reduce(0, +)
@@ -86,6 +87,23 @@ struct LeaseTests {
         #expect(summary["over_budget_instants"] as? Int == 0)
     }
 
+    @Test("Agent killed and enforcer hung: class S is at its fallback within sigma of the deadline")
+    func hungEnforcer() async throws {
+        let fleet = try await RunningFleet.start(Topologies.pair, ["--no-restart", "agent"])
+        try await waitUntilRaised(fleet, ["s1"])
+        let enforcer = try await fleet.child("enforcer-s1")
+        kill(try await fleet.child("agent-s1"), SIGKILL)
+        kill(enforcer, SIGSTOP)
+        let start = steadyNanoseconds()
+        let seconds = try await secondsToFallback(fleet, "s1", since: start)
+        #expect(seconds < Self.leaseSeconds + Self.sigmaSeconds + Self.graceSeconds)
+        #expect(try await fleet.child("enforcer-s1") != enforcer)
+        let node = try await fleet.node("s1")
+        #expect(node.enforcementClass == .supervised)
+        let summary = try await fleet.stop()
+        #expect(summary["over_budget_instants"] as? Int == 0)
+    }
+
     @Test("A class U node without agent and enforcer keeps its caps, and stays charged for them")
     func unsupervised() async throws {
         let fleet = try await RunningFleet.start(
@@ -99,7 +117,8 @@ struct LeaseTests {
         }
         // Longer than any lease: nothing lowers the caps, so nobody may have the watts.
         let wait = LeaseParameters(
-            leaseNanoseconds: 3_000_000_000, enforcerNanoseconds: 2_000_000_000
+            leaseNanoseconds: Int64(Topologies.leaseSeconds) * 1_000_000_000,
+            enforcerNanoseconds: Int64(Topologies.sigmaSeconds) * 1_000_000_000
         ).waitNanoseconds
         let until = steadyNanoseconds() + wait
         _ = try await eventually("the longest lease to be over", seconds: 40) {
@@ -130,6 +149,13 @@ struct LeaseTests {
         _ = try await eventually("the caps to be corrected", seconds: 30) {
             try enforced(fleet, "u1") + enforced(fleet, "u2") <= 4_500_000 ? true : nil
         }
+        // Whoever asks the coordinator hears of it as well.
+        _ = try await eventually("the coordinator to have heard", seconds: 30) {
+            try await fleet.node("u1").violations > 0 ? true : nil
+        }
+        let shown = try await fleet.busbar("describe", "node", "u1").output
+        #expect(shown.contains("raised by another hand"))
+        #expect(try await fleet.busbar("get", "events").output.contains("cap-violation"))
         let summary = try await fleet.stop()
         #expect(try #require(summary["over_budget_instants"] as? Int) > 0)
         #expect((summary["first_violations"] as? [String])?.isEmpty == false)

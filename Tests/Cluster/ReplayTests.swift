@@ -9,7 +9,7 @@ import Testing
 
 /// Goal: a client that submits a trace loses nothing and gets no wrong answer, whatever happens to
 /// the coordinator meanwhile.
-@Suite("Replays", .serialized, .timeLimit(.minutes(4)))
+@Suite("Replays", .serialized, .timeLimit(.minutes(4 * Slowness.factor)))
 struct ReplayTests {
     /// A pod list as the production trace has it: mostly parts of a GPU, some whole nodes.
     private func pods(_ count: Int, seed: UInt64) -> String {
@@ -52,7 +52,7 @@ struct ReplayTests {
         var generator = SplitMix(state: seed)
         let fleet = try await RunningFleet.start(Topologies.racks)
         let list = try fleet.write(pods(600, seed: seed), as: "pods.csv")
-        let replay = try fleet.begin(["replay", "--pods", list, "--verify", "--rate", "30"])
+        let replay = try fleet.begin(["replay", "--pods", list, "--verify", "--rate", "\(30 / Slowness.factor)"])
         var killed = 0
         while killed < 10 && replay.isRunning {
             let process = try await fleet.child("coordinator")

@@ -11,7 +11,8 @@ import Wire
 
 /// A fleet of real processes that a test has started with `busbar up`.
 ///
-/// It ends with the test, and by itself after three minutes whatever becomes of the test.
+/// It ends with the test, and by itself after three minutes (more in an instrumented build) whatever
+/// becomes of the test.
 final class RunningFleet: Sendable {
     /// What a program that has ended left behind.
     struct Outcome: Sendable {
@@ -62,7 +63,7 @@ final class RunningFleet: Sendable {
             "busbar",
             [
                 "up", file.path, "--state", directory.path, "--port", "0", "--http-port", "0",
-                "-o", "json", "--for", "170",
+                "-o", "json", "--for", String(170 * Slowness.factor),
             ] + arguments, in: base)
     }
 
@@ -210,6 +211,7 @@ final class RunningProgram: Sendable {
 func eventually<Value>(
     _ what: String, seconds: Double, _ look: () async throws -> Value?
 ) async throws -> Value {
+    let seconds = seconds * Double(Slowness.factor)
     let deadline = steadyNanoseconds() + Int64(seconds * 1e9)
     while true {
         if let value = try await look() { return value }
@@ -218,9 +220,23 @@ func eventually<Value>(
     }
 }
 
+/// How much longer than its plain build an instrumented one takes; leases and patience grow with it.
+enum Slowness {
+    static let factor: Int =
+        switch ProcessInfo.processInfo.environment["BUSBAR_SANITIZER"] {
+        case "thread": 5
+        case "address": 3
+        default: 1
+        }
+}
+
 /// Fleets for tests: short leases, so that what takes a lease takes seconds.
 enum Topologies {
-    static let lease = "lease: {term: 3 s, enforcer: 2 s, tick: 100 ms, takeover: 1 s}"
+    static let leaseSeconds = 3 * Slowness.factor
+    static let sigmaSeconds = 2 * Slowness.factor
+    static let lease =
+        "lease: {term: \(leaseSeconds) s, enforcer: \(sigmaSeconds) s, "
+        + "tick: \(100 * Slowness.factor) ms, takeover: \(Slowness.factor) s}"
 
     private static func type(_ name: String, _ letter: String) -> String {
         """
