@@ -220,12 +220,14 @@ package struct NodeAgent: Sendable {
     private mutating func welcome(
         _ welcome: AgentWelcome, _ now: Int64, _ directives: inout [Directive]
     ) {
-        guard session == .greeting, welcome.protocolVersion == ProtocolVersion.current else {
+        guard session != .closed, welcome.protocolVersion == ProtocolVersion.current else {
             directives.append(.endSession("an unexpected welcome"))
             return
         }
-        session = .open
         signerChain = welcome.signerChain
+        // A coordinator whose certificate was replaced says its terms again in an open session.
+        guard session == .greeting else { return }
+        session = .open
         if (100...60_000).contains(welcome.reportIntervalMilliseconds) {
             reportNanoseconds = Int64(welcome.reportIntervalMilliseconds) * 1_000_000
         }

@@ -123,17 +123,40 @@ extension Coordinator {
         }
         session.isOpen = true
         sessionOfNode[node.position] = session.number
-        send(
-            .welcome(
-                AgentWelcome(
-                    reportIntervalMilliseconds: options.reportIntervalMilliseconds,
-                    signerChain: signer.chain)),
-            to: session)
+        send(welcome, to: session)
         leader.nodeConnected(
             node, tasks: hello.tasks.map { TaskObservation($0) },
             now: SystemClock.unixMilliseconds(), into: &directives)
         let site = runtime(of: node)
         if let local = site.loop.local(node) { sendPlan(local, site: site) }
+    }
+
+    /// The terms of a session; sent again when they change.
+    private var welcome: AgentMessage {
+        .welcome(
+            AgentWelcome(
+                reportIntervalMilliseconds: options.reportIntervalMilliseconds,
+                signerChain: signer.chain))
+    }
+
+    /// Looks whether the certificate or the key that grants are signed with was replaced.
+    ///
+    /// Every open session is told the new chain before the first grant that needs it: frames of one
+    /// session keep their order, and an enforcer verifies each grant with the chain that came with it.
+    /// What cannot be used changes nothing. Connections look for their own credentials as they begin.
+    func reloadCredentials() {
+        do throws(TLSConfigurationError) {
+            guard try signer.reloadIfChanged() else { return }
+        } catch {
+            log.error(
+                "the new certificate and key are not used for grants",
+                metadata: ["reason": "\(error)"])
+            return
+        }
+        for session in agents.values where session.isOpen { send(welcome, to: session) }
+        log.info(
+            "grants are signed with a new certificate", metadata: ["identity": "\(signer.identity)"]
+        )
     }
 
     /// What is wrong with a hello, if anything.
@@ -172,6 +195,7 @@ extension Coordinator {
     }
 
     private func renewalReceived(_ renewal: LeaseRenewal, _ session: AgentSession) {
+        noteViolations(renewal, of: session.node)
         let site = runtime(of: session.node)
         let outcome = site.grantor.renewalReceived(
             renewal, from: session.node, now: SystemClock.reading())

@@ -60,6 +60,12 @@ extension Coordinator {
         }
         page.family("busbar_site_epoch", .counter, "Number of the site's leadership.")
         for site in views { page.sample(labels: [("site", site.name)], site.epoch) }
+        page.family(
+            "busbar_cap_violations_total", .counter,
+            "Caps that enforcers found raised by another hand, and corrected.")
+        for site in sites {
+            page.sample(labels: [("site", site.name)], site.violationTotal)
+        }
     }
 
     private func addDomains(to page: inout MetricsText) {

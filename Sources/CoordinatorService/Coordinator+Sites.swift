@@ -20,6 +20,8 @@ extension Coordinator {
     /// How long a placed job may wait for its floors before it goes back into the queue, in
     /// milliseconds: time for the charges of live nodes to fall, which takes a few seconds.
     private static let floorPatience: UInt64 = 10_000
+    /// How often files of certificates and keys are looked at.
+    private static let credentialsInterval: Int64 = 1_000_000_000
     /// Placements of queued jobs tried in one beat, so that frames are not kept waiting.
     private static let attemptsPerBeat = 32
 
@@ -37,6 +39,10 @@ extension Coordinator {
         if now - lastWatchdog >= 250_000_000 {
             lastWatchdog = now
             notifier.watchdog()
+        }
+        if now - lastCredentialsLook >= Coordinator.credentialsInterval {
+            lastCredentialsLook = now
+            reloadCredentials()
         }
         leader.returnStalled(
             now: SystemClock.unixMilliseconds(), patience: Coordinator.floorPatience)
@@ -82,6 +88,11 @@ extension Coordinator {
             floors: site.grantor.nodes.map { floors.nodeFloor[$0.position] },
             unixMilliseconds: SystemClock.unixMilliseconds())
         guard let write else { return }
+        guard write.shards.allSatisfy(\.shard.isStorable) else {
+            // A fault of ours: the ledger that is there stays, and the next start reads it.
+            return fail(
+                CoordinatorError("the ledger of site '\(site.name)' would hold an absurd power"))
+        }
         site.isCommitting = true
         site.floorsInFlight = floors
         let batch = site.storeBatch(for: write)

@@ -72,7 +72,7 @@ extension Coordinator {
             authority: options.authorityPath)
         do {
             let context = try TLSContext(files: files)
-            let signer = try GrantSigner(TLSCredentials(files: files))
+            let signer = try GrantSigner(files: files)
             guard context.identity.fleet == fleet else {
                 throw CoordinatorError(
                     "the certificate is for fleet '\(context.identity.fleet)', the topology for "

@@ -182,7 +182,7 @@ extension Coordinator {
                 - min(type.memoryMiB, held.heldMemoryMiB[index.position]),
             leaseAgeMilliseconds: UInt64(max(0, lease.leaseAgeNanoseconds ?? 0) / 1_000_000),
             leaves: node.leaves.map { topology.domains[$0.position].name },
-            mark: markText(of: index))
+            mark: markText(of: index), violations: violations[index.position].total)
     }
 
     /// What an operator wants of a node, and whether a drain is done; empty for nothing.

@@ -58,6 +58,8 @@ package actor Coordinator {
     /// The session of each node, by its position.
     var sessionOfNode: [UInt64?]
     var nextSession: UInt64 = 1
+    /// What the enforcer of each node has found, by the node's position.
+    var violations: [NodeViolations]
     let nodeByName: [String: NodeIndex]
     let domainByName: [String: DomainIndex]
     /// Replies that wait for a commit.
@@ -77,6 +79,7 @@ package actor Coordinator {
     var httpChannel: (any Channel)?
     var beat: RepeatedTask?
     var lastWatchdog: Int64 = .min / 2
+    var lastCredentialsLook: Int64 = .min / 2
     /// Completes when the coordinator has to end: with nil when it was asked to.
     let ended: EventLoopPromise<CoordinatorError?>
     var isEnding = false
@@ -98,6 +101,7 @@ package actor Coordinator {
         fleetRecordVersion = parts.fleetRecordVersion
         sites = parts.sites
         sessionOfNode = Array(repeating: nil, count: parts.topology.nodes.count)
+        violations = Array(repeating: NodeViolations(), count: parts.topology.nodes.count)
         nodeByName = Dictionary(
             uniqueKeysWithValues: parts.topology.nodes.indices.map {
                 (parts.topology.nodes[$0].name, NodeIndex($0))

@@ -41,6 +41,8 @@ final class SiteRuntime {
     /// The ledger by domain, as of the last tick.
     var domainViews: [DomainLedgerView] = []
     var peakCharged: [Milliwatts]
+    /// Caps that enforcers of the site have found raised by another hand.
+    var violationTotal: UInt64 = 0
 
     init(
         site: SiteIndex, topology: Topology, store: any DecisionStore, leadership: Leadership

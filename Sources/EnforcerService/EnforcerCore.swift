@@ -316,8 +316,11 @@ package final class EnforcerCore {
     /// After the last step of a turn: tells the agent what is new.
     private func finish(_ position: Int) {
         let now = clock.read()
-        if nodes[position].holder?.takeAcknowledgement() == true { sendRenewal(position) }
-        logEvents(position)
+        let hasFound = logEvents(position)
+        // What another hand has raised, the coordinator hears at once: its count is in the renewal.
+        if nodes[position].holder?.takeAcknowledgement() == true || hasFound {
+            sendRenewal(position)
+        }
         guard nodes[position].agent != nil, let status = nodes[position].status(now: now) else {
             return
         }
@@ -331,9 +334,11 @@ package final class EnforcerCore {
     }
 
     /// Logs a lease that ended and caps that somebody else has raised, once each.
-    private func logEvents(_ position: Int) {
+    ///
+    /// - Returns: true when caps were found raised.
+    private func logEvents(_ position: Int) -> Bool {
         let name = nodes[position].name
-        guard let counts = nodes[position].holder?.counts else { return }
+        guard let counts = nodes[position].holder?.counts else { return false }
         let known = nodes[position].loggedCounts
         // A lease of no order is the self-test's own, resumed after its kill.
         if counts.leaseExpiries > known.leaseExpiries, status(of: name)?.order != .zero {
@@ -344,5 +349,6 @@ package final class EnforcerCore {
             logger.error("node \(name): \(count) caps were found raised by another hand; corrected")
         }
         nodes[position].loggedCounts = counts
+        return counts.violations > known.violations
     }
 }

@@ -52,9 +52,12 @@ package struct EnforcerStartError: Error, CustomStringConvertible {
 /// **Isolation:** the main thread.
 package final class EnforcerProgram {
     private static let beatNanoseconds: Int64 = 200_000_000
+    /// How often the file of trusted authorities is looked at.
+    private static let authorityNanoseconds: Int64 = 1_000_000_000
 
     private let options: EnforcerOptions
     private let core: EnforcerCore
+    private let authorities: CertificateVerifier
     private let records: RecordDirectory
     private let markerName: String
     private let limitNanoseconds: Int64
@@ -66,6 +69,7 @@ package final class EnforcerProgram {
     private var arena = WireArena()
     private var bytes: [UInt8] = []
     private var lastBeat: ClockReading
+    private var lastAuthorityLook: ClockReading
 
     /// Serves until SIGTERM or SIGINT.
     ///
@@ -101,6 +105,7 @@ package final class EnforcerProgram {
     private init(_ options: EnforcerOptions) throws(EnforcerStartError) {
         self.options = options
         lastBeat = clock.read()
+        lastAuthorityLook = lastBeat
         let topology: Topology
         do throws(PlanFileError) {
             topology = try FleetPlan.read(path: options.plan).topology
@@ -117,18 +122,17 @@ package final class EnforcerProgram {
         }
         var verifiers: [SiteIndex: GrantVerifier] = [:]
         do throws(TLSConfigurationError) {
-            let verifier = try CertificateVerifier(
-                authorities: try readCertificates(path: options.authority),
-                fleet: topology.fleetName)
-            for index in hosted {
-                let site = topology.nodes[index.position].site
-                if verifiers[site] == nil {
-                    verifiers[site] = GrantVerifier(
-                        verifier: verifier, site: topology.sites[site.position].name)
-                }
-            }
+            authorities = try CertificateVerifier(
+                authorityPath: options.authority, fleet: topology.fleetName)
         } catch {
             throw EnforcerStartError(description: "\(error)")
+        }
+        for index in hosted {
+            let site = topology.nodes[index.position].site
+            if verifiers[site] == nil {
+                verifiers[site] = GrantVerifier(
+                    verifier: authorities, site: topology.sites[site.position].name)
+            }
         }
         core = EnforcerCore(
             topology: topology, hosted: hosted, verifiers: verifiers,
@@ -147,15 +151,19 @@ package final class EnforcerProgram {
             turn()
         }
         var test = SelfTest(limitNanoseconds: limitNanoseconds, marker: takeMarker())
-        // Without a supervisor nobody would restart a killed enforcer, so nothing is proven.
-        let isSupervised = getenv("NOTIFY_SOCKET") != nil
+        // Without a supervisor nobody would restart a killed enforcer, and without one that watches
+        // for signs of life nobody would end one that hangs: nothing is proven then.
+        let isSupervised = getenv("NOTIFY_SOCKET") != nil && getenv("WATCHDOG_USEC") != nil
+        if !isSupervised, !core.untestedNodes.isEmpty {
+            logger.info("no supervisor with a watchdog: no self-test, and so no class S")
+        }
         testing: while isSupervised {
             if isOver() { return false }
             turn()
             switch test.advance(core) {
             case .running: continue
             case .done: break testing
-            case .die(let marker): die(marker)
+            case .end(let marker): end(marker)
             }
         }
         try poller.listen(path: options.socket)
@@ -174,6 +182,20 @@ package final class EnforcerProgram {
         if now.heldSince(lastBeat) >= EnforcerProgram.beatNanoseconds {
             lastBeat = now
             notifier.watchdog()
+        }
+        if now.heldSince(lastAuthorityLook) >= EnforcerProgram.authorityNanoseconds {
+            lastAuthorityLook = now
+            reloadAuthorities()
+        }
+    }
+
+    /// Looks whether the file of trusted authorities was replaced; one that cannot be used changes
+    /// nothing and is named once.
+    private func reloadAuthorities() {
+        do throws(TLSConfigurationError) {
+            if try authorities.reloadIfChanged() { logger.info("trusts new authorities") }
+        } catch {
+            logger.error("the new file of authorities is not used: \(error)")
         }
     }
 
@@ -209,15 +231,24 @@ package final class EnforcerProgram {
         return SelfTest.Marker(bytes, now: clock.read())
     }
 
-    /// Leaves the marker and dies as a crashed enforcer does.
-    private func die(_ marker: SelfTest.Marker) {
+    /// Leaves the marker, and dies as a crashed enforcer does, or hangs as a stuck one.
+    private func end(_ marker: SelfTest.Marker) {
         do throws(RecordError) {
             try records.replace(markerName, with: marker.encoded(), isSynced: false)
         } catch {
             logger.error("self-test: \(error)")
             return
         }
-        kill(getpid(), SIGKILL)
+        switch marker.ending {
+        case .kill: kill(getpid(), SIGKILL)
+        case .hang:
+            // A supervisor watches only who has been ready, and counts from the last sign of life.
+            notifier.ready()
+            notifier.watchdog()
+            kill(getpid(), SIGSTOP)
+            // Whoever let it go on has not restarted it.
+            records.remove(markerName)
+        }
     }
 }
 

@@ -6,18 +6,21 @@ internal import Glibc
 internal import Logging
 
 /// Measures, at the first start, what class S of a node stands for: that its caps are at the
-/// fallback no later than σ after a deadline, also when the enforcer is killed.
+/// fallback no later than σ after a deadline, also when the enforcer is killed, and when it hangs.
 ///
 /// ```
 ///  first life:   lease of 250 ms or more, at or below the fallback ─► expiry ─► fallback verified   (1)
 ///                the same lease again, written to the record ─► marker file ─► SIGKILL
 ///  second life:  marker found ─► fallback verified again                                   (2)
+///                the same lease again, written to the record ─► marker file ─► SIGSTOP
+///  third life:   the supervisor has seen it hang ─► marker found ─► fallback verified      (3)
 /// ```
 ///
-/// (1) and (2) are counted from the deadline on, so (2) holds the supervisor's restart. The worse
-/// one, if it is within σ, becomes the node's proof; a node that fails stays class U and is tested
-/// again at the next start. No cap above the fallback is ever set, so the test is safe while the
-/// fleet is being commissioned.
+/// (2) and (3) count from the instant of the death or of the last sign of life, as if the deadline
+/// came right after it: whatever the supervisor takes to see it and to restart the enforcer is in
+/// them. The worst of the three, if it is within σ, becomes the node's proof; a node that fails stays
+/// class U and is tested again at the next start. No cap above the fallback is ever set, so the test
+/// is safe while the fleet is being commissioned.
 struct SelfTest {
     /// The length of the leases that it makes: long enough for all nodes to get there.
     static func leaseNanoseconds(nodeCount: Int) -> Int64 {
@@ -29,19 +32,36 @@ struct SelfTest {
     /// How often it begins anew when a lease ends before it is held.
     static let attemptLimit = 5
 
-    /// What the second life finds.
+    /// How an enforcer puts an end to a life.
+    enum Ending: String, Hashable, Sendable {
+        /// By SIGKILL, as a crash would.
+        case kill
+        /// By SIGSTOP: it is there and does nothing, until a supervisor loses patience.
+        case hang
+    }
+
+    /// What the next life finds.
     struct Marker: Hashable, Sendable {
+        var ending: Ending
+        /// When the lease began, and how long it is.
         var start: ClockReading
         var leaseNanoseconds: Int64
-        /// The first measurement of each node.
+        /// When the life that wrote it ended.
+        var end: ClockReading
+        /// The first measurement of each node: from a deadline to the fallback.
         var expiryNanoseconds: [String: Int64]
+        /// The worst measurement of each node so far.
+        var worstNanoseconds: [String: Int64]
     }
 
     private enum Phase {
         case idle
         case awaitingExpiry(since: ClockReading)
-        case awaitingKill(Marker)
-        case awaitingFallback(Marker)
+        case awaitingCalm(Marker)
+        case awaitingEnd(Marker)
+        case awaitingFallback(Marker, guardedAt: ClockReading?)
+        /// It was stopped, or was to be killed; whoever gets here was neither.
+        case ended
     }
 
     /// What the enforcer is to do after a turn.
@@ -50,8 +70,8 @@ struct SelfTest {
         case running
         /// There is nothing (more) to test.
         case done
-        /// Write this marker, and die by SIGKILL.
-        case die(Marker)
+        /// Write this marker, and end this life as it says.
+        case end(Marker)
     }
 
     private var phase = Phase.idle
@@ -62,7 +82,7 @@ struct SelfTest {
     /// A test with σ as its limit, that goes on where the marker of a killed process left off.
     init(limitNanoseconds: Int64, marker: Marker?) {
         self.limitNanoseconds = limitNanoseconds
-        if let marker { phase = .awaitingFallback(marker) }
+        if let marker { phase = .awaitingFallback(marker, guardedAt: nil) }
     }
 
     /// Looks how far the nodes are; call it after every turn of the core.
@@ -79,24 +99,49 @@ struct SelfTest {
             _ = begin(candidates, core)
             return .running
         case .awaitingExpiry(let since): return expiryTurn(core, since: since, now: now)
-        case .awaitingKill(let marker):
-            let areHeld = marker.expiryNanoseconds.keys.allSatisfy { core.isHeldBySelfTest($0) }
-            if areHeld { return .die(marker) }
-            guard now.heldSince(marker.start) < marker.leaseNanoseconds else { return tryAgain() }
+        case .awaitingCalm(let marker):
+            let nodes = marker.worstNanoseconds.keys
+            guard nodes.allSatisfy({ core.status(of: $0)?.isAtFallback == true }) else {
+                return .running
+            }
+            beginLife(ending: .hang, after: marker, core)
             return .running
-        case .awaitingFallback(let marker): return killedTurn(core, marker, now: now)
+        case .awaitingEnd(var marker):
+            if marker.worstNanoseconds.keys.allSatisfy({ core.isHeldBySelfTest($0) }) {
+                marker.end = now
+                phase = .ended
+                return .end(marker)
+            }
+            guard now.heldSince(marker.start) < marker.leaseNanoseconds else {
+                return tryAgain(marker, core)
+            }
+            return .running
+        case .awaitingFallback(let marker, let guardedAt):
+            return nextLifeTurn(core, marker, guardedAt: guardedAt, now: now)
+        case .ended:
+            logger.error("self-test: an enforcer that was to be gone goes on; class U")
+            return .done
         }
     }
 
     /// A machine that is busy, as at the start of a whole fleet, may not get there in one lease.
-    private mutating func tryAgain() -> Outcome {
+    private mutating func tryAgain(_ marker: Marker, _ core: EnforcerCore) -> Outcome {
         attempts += 1
         guard attempts < SelfTest.attemptLimit else {
             logger.error("self-test: the lease ended before every node held it; class U")
             return .done
         }
-        phase = .idle
+        phase = marker.ending == .kill ? .idle : .awaitingCalm(marker)
         return .running
+    }
+
+    /// Gives the nodes the lease under which this life is to end.
+    private mutating func beginLife(ending: Ending, after last: Marker, _ core: EnforcerCore) {
+        var next = last
+        next.ending = ending
+        next.start = core.clock.read()
+        next.leaseNanoseconds = begin(last.worstNanoseconds.keys.sorted(), core)
+        phase = .awaitingEnd(next)
     }
 
     /// Gives nodes their leases; returns how long those are.
@@ -121,30 +166,49 @@ struct SelfTest {
             measured[node] = nanoseconds
         }
         guard !measured.isEmpty else { return .done }
-        let lease = begin(measured.keys.sorted(), core)
-        phase = .awaitingKill(
-            Marker(start: now, leaseNanoseconds: lease, expiryNanoseconds: measured))
+        let first = Marker(
+            ending: .kill, start: now, leaseNanoseconds: 0, end: now, expiryNanoseconds: measured,
+            worstNanoseconds: measured)
+        beginLife(ending: .kill, after: first, core)
         return .running
     }
 
-    private func killedTurn(
-        _ core: EnforcerCore, _ marker: Marker, now: ClockReading
+    /// A turn of a life that found a marker: waits for the fallback, and measures.
+    private mutating func nextLifeTurn(
+        _ core: EnforcerCore, _ marker: Marker, guardedAt: ClockReading?, now: ClockReading
     ) -> Outcome {
         let deadline = marker.start.advanced(by: marker.leaseNanoseconds)
         let late = now.heldSince(deadline)
-        for node in marker.expiryNanoseconds.keys.sorted() {
-            guard let status = core.status(of: node) else { continue }
-            guard status.isAtFallback else {
-                if late < SelfTest.patienceNanoseconds { return .running }
+        let tested = marker.worstNanoseconds.keys.sorted()
+        let isBack = tested.allSatisfy { core.status(of: $0)?.isAtFallback == true }
+        // From here on the deadline is kept again: the death has cost this much and no more.
+        let isGuarded = isBack || tested.allSatisfy { core.isHeldBySelfTest($0) }
+        let guardedAt = guardedAt ?? (isGuarded ? now : nil)
+        guard isBack || late >= SelfTest.patienceNanoseconds else {
+            phase = .awaitingFallback(marker, guardedAt: guardedAt)
+            return .running
+        }
+        let gap = (guardedAt ?? now).heldSince(marker.end)
+        var next = marker
+        next.worstNanoseconds = [:]
+        for (node, worst) in marker.worstNanoseconds {
+            guard core.status(of: node)?.isAtFallback == true else {
                 logger.error("self-test: node \(node) did not come back to its fallback; class U")
                 continue
             }
+            // Back before the deadline, the node still needs what any expiry takes.
+            let wasInTime = guardedAt.map { deadline.heldSince($0) > 0 } ?? false
+            let bound = gap + (wasInTime ? marker.expiryNanoseconds[node] ?? 0 : 0)
+            next.worstNanoseconds[node] = max(worst, late, bound)
         }
-        for (node, expiry) in marker.expiryNanoseconds.sorted(by: { $0.key < $1.key }) {
-            guard core.status(of: node)?.isAtFallback == true else { continue }
-            conclude(node, worst: max(expiry, late, 0), core)
+        for (node, worst) in next.worstNanoseconds.sorted(by: { $0.key < $1.key })
+        where marker.ending == .hang || worst > limitNanoseconds {
+            conclude(node, worst: worst, core)
+            next.worstNanoseconds[node] = nil
         }
-        return .done
+        guard !next.worstNanoseconds.isEmpty else { return .done }
+        phase = .awaitingCalm(next)
+        return .running
     }
 
     private func conclude(_ node: String, worst: Int64, _ core: EnforcerCore) {
@@ -205,11 +269,14 @@ extension EnforcerCore {
 // MARK: - The marker file
 
 extension SelfTest.Marker {
-    /// One line with both clocks and the lease, then one for each node with its measurement.
+    /// One line with the ending, both clocks at the lease's start and at the end, and the lease; then
+    /// one for each node with its first and its worst measurement.
     func encoded() -> [UInt8] {
-        var text = "\(start.rawNanoseconds) \(start.bootNanoseconds) \(leaseNanoseconds)\n"
-        for (node, nanoseconds) in expiryNanoseconds.sorted(by: { $0.key < $1.key }) {
-            text += "\(node) \(nanoseconds)\n"
+        var text =
+            "\(ending.rawValue) \(start.rawNanoseconds) \(start.bootNanoseconds) "
+            + "\(leaseNanoseconds) \(end.rawNanoseconds) \(end.bootNanoseconds)\n"
+        for (node, worst) in worstNanoseconds.sorted(by: { $0.key < $1.key }) {
+            text += "\(node) \(expiryNanoseconds[node] ?? worst) \(worst)\n"
         }
         return Array(text.utf8)
     }
@@ -218,18 +285,27 @@ extension SelfTest.Marker {
     init?(_ bytes: [UInt8], now: ClockReading) {
         let lines = String(decoding: bytes, as: UTF8.self).split(separator: "\n")
             .map { $0.split(separator: " ").map(String.init) }
-        guard let first = lines.first, first.count == 3, let raw = Int64(first[0]),
-            let boot = Int64(first[1]), let lease = Int64(first[2])
+        guard let first = lines.first, first.count == 6,
+            let ending = SelfTest.Ending(rawValue: first[0])
         else { return nil }
-        start = ClockReading(rawNanoseconds: raw, bootNanoseconds: boot)
-        leaseNanoseconds = lease
+        let numbers = first.dropFirst().compactMap { Int64($0) }
+        guard numbers.count == 5 else { return nil }
+        self.ending = ending
+        start = ClockReading(rawNanoseconds: numbers[0], bootNanoseconds: numbers[1])
+        leaseNanoseconds = numbers[2]
+        end = ClockReading(rawNanoseconds: numbers[3], bootNanoseconds: numbers[4])
         expiryNanoseconds = [:]
+        worstNanoseconds = [:]
         for line in lines.dropFirst() {
-            guard line.count == 2, let nanoseconds = Int64(line[1]) else { return nil }
-            expiryNanoseconds[line[0]] = nanoseconds
+            guard line.count == 3, let expiry = Int64(line[1]), let worst = Int64(line[2]) else {
+                return nil
+            }
+            expiryNanoseconds[line[0]] = expiry
+            worstNanoseconds[line[0]] = worst
         }
         // A minute is far more than any supervisor takes; clocks that went back are another boot's.
-        let age = now.heldSince(start)
-        guard now.waitedSince(start) >= 0, age < 60_000_000_000 else { return nil }
+        guard now.waitedSince(start) >= 0, now.waitedSince(end) >= 0,
+            now.heldSince(start) < 60_000_000_000
+        else { return nil }
     }
 }

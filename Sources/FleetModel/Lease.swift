@@ -64,10 +64,13 @@ package struct LeaseRenewal: Hashable, Sendable {
     package var enforced: Milliwatts
     /// What the self-test of the enforcement class measured, if it has passed on this node.
     package var provenEnforcerNanoseconds: Int64?
+    /// Caps that this incarnation has found above what it had set, and corrected.
+    package var violations: UInt64
 
     package init(
         incarnation: RandomID, nonce: UInt64, ack: LeaseAck?, fence: LeaseOrder,
-        fenceEpochID: RandomID, enforced: Milliwatts, provenEnforcerNanoseconds: Int64?
+        fenceEpochID: RandomID, enforced: Milliwatts, provenEnforcerNanoseconds: Int64?,
+        violations: UInt64 = 0
     ) {
         self.incarnation = incarnation
         self.nonce = nonce
@@ -76,6 +79,7 @@ package struct LeaseRenewal: Hashable, Sendable {
         self.fenceEpochID = fenceEpochID
         self.enforced = enforced
         self.provenEnforcerNanoseconds = provenEnforcerNanoseconds
+        self.violations = violations
     }
 }
 

@@ -57,6 +57,15 @@ package struct LedgerShard: Hashable, Sendable {
             && fallbackVersion.count == count && proof.count == count
             && isSupervised.count == count && floors.count == count
     }
+
+    /// True when a store that holds the shard can be read again: well formed, and no power in it is
+    /// negative or above ``Milliwatts/maximum``.
+    package var isStorable: Bool {
+        isWellFormed
+            && [charge, unleased, fallback, floors].allSatisfy { column in
+                column.allSatisfy { $0 >= .zero && $0 <= .maximum }
+            }
+    }
 }
 
 /// The part of a site's ledger that is no node's: written by every ledger write.

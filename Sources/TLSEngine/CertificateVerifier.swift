@@ -11,7 +11,10 @@ internal import Synchronization
 /// **Isolation:** any thread; verifications follow one another.
 package final class CertificateVerifier: Sendable {
     private struct State: ~Copyable {
-        let store: OwnedStore
+        var store: OwnedStore
+        var followed: FollowedFiles
+        /// Counts the replacements of the authorities.
+        var generation: UInt64 = 0
 
         func verify(
             _ chain: [[UInt8]], at unixSeconds: Int64
@@ -43,6 +46,7 @@ package final class CertificateVerifier: Sendable {
 
     private let state: Mutex<State>
     private let fleet: String
+    private let path: String?
 
     /// Makes a verifier.
     ///
@@ -51,9 +55,54 @@ package final class CertificateVerifier: Sendable {
     ///   - fleet: the fleet that identities must belong to.
     /// - Throws: ``TLSConfigurationError`` when there is no authority or one cannot be read.
     package init(authorities: [[UInt8]], fleet: String) throws(TLSConfigurationError) {
-        state = Mutex(State(store: try OwnedStore(authorities: authorities)))
+        state = Mutex(
+            State(
+                store: try OwnedStore(authorities: authorities),
+                followed: FollowedFiles(inUse: nil)))
         self.fleet = fleet
+        path = nil
     }
+
+    /// Makes a verifier that trusts the authorities of a PEM file, which ``reloadIfChanged()``
+    /// watches.
+    ///
+    /// - Parameters:
+    ///   - authorityPath: the file.
+    ///   - fleet: the fleet that identities must belong to.
+    /// - Throws: ``TLSConfigurationError`` when it cannot be read or holds no authority.
+    package init(authorityPath: String, fleet: String) throws(TLSConfigurationError) {
+        // The stamp is taken first: a change during the read is seen by the next look.
+        let stamp = FileStamp([authorityPath])
+        let store = try OwnedStore(authorities: try readCertificates(path: authorityPath))
+        state = Mutex(State(store: store, followed: FollowedFiles(inUse: stamp)))
+        self.fleet = fleet
+        path = authorityPath
+    }
+
+    /// Reads the file again if it was changed; true when other authorities are trusted now.
+    ///
+    /// - Throws: ``TLSConfigurationError`` when it cannot be used, once until it changes again; the
+    ///   authorities of before stay.
+    package func reloadIfChanged() throws(TLSConfigurationError) -> Bool {
+        guard let path else { return false }
+        let stamp = FileStamp([path])
+        return try state.withLock { state throws(TLSConfigurationError) in
+            guard state.followed.isNews(stamp) else { return false }
+            do throws(TLSConfigurationError) {
+                state.store = try OwnedStore(authorities: try readCertificates(path: path))
+                state.followed.use(stamp)
+                state.generation += 1
+                return true
+            } catch {
+                state.followed.refuse(stamp)
+                throw error
+            }
+        }
+    }
+
+    /// Counts how often the authorities were replaced: a verdict counts only with the authorities
+    /// that it was found with.
+    var generation: UInt64 { state.withLock { $0.generation } }
 
     /// Verifies a chain: signatures up to a trusted authority, validity, purpose, identity, fleet.
     ///

@@ -24,7 +24,7 @@ package enum GrantProblem: Error, Hashable, Sendable, CustomStringConvertible {
 /// Verifies signed lease grants, for one site.
 ///
 /// The last good chain is remembered, so that a grant costs one signature and no chain; its validity
-/// is looked at every time.
+/// is looked at every time, and it is verified again when the authorities were replaced.
 ///
 /// **Isolation:** any thread; verifications follow one another.
 package final class GrantVerifier: Sendable {
@@ -32,10 +32,14 @@ package final class GrantVerifier: Sendable {
         let chain: [[UInt8]]
         let verified: CertificateVerifier.Verified
         let key: OwnedKey
+        /// The authorities that the chain was verified with.
+        let generation: UInt64
 
         init(
-            chain: [[UInt8]], verified: CertificateVerifier.Verified, key: consuming OwnedKey
+            chain: [[UInt8]], verified: CertificateVerifier.Verified, key: consuming OwnedKey,
+            generation: UInt64
         ) {
+            self.generation = generation
             self.chain = chain
             self.verified = verified
             self.key = key
@@ -91,7 +95,8 @@ package final class GrantVerifier: Sendable {
     private func remember(
         _ chain: [[UInt8]], at unixSeconds: Int64, in state: inout State
     ) throws(GrantProblem) {
-        if let known = state.remembered, known.chain == chain,
+        let generation = verifier.generation
+        if let known = state.remembered, known.chain == chain, known.generation == generation,
             known.verified.validity.contains(unixSeconds)
         {
             return
@@ -108,7 +113,8 @@ package final class GrantVerifier: Sendable {
         guard let leaf = OwnedCertificate(der: chain[0]), let key = X509_get_pubkey(leaf.pointer)
         else { throw .chain(.unreadable) }
         state.remembered = Signer(
-            chain: chain, verified: verified, key: OwnedKey(owning: key))
+            chain: chain, verified: verified, key: OwnedKey(owning: key),
+            generation: generation)
     }
 }
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import COpenSSL
-internal import Glibc
 internal import Synchronization
 
 /// The credentials of a process, ready for handshakes; can be replaced while connections live.
@@ -13,7 +12,7 @@ internal import Synchronization
 package final class TLSContext: Sendable {
     private struct State: ~Copyable {
         var snapshot: Snapshot
-        var stamp: FileStamp?
+        var followed: FollowedFiles
     }
 
     private let state: Mutex<State>
@@ -25,7 +24,8 @@ package final class TLSContext: Sendable {
     /// - Throws: ``TLSConfigurationError`` when chain, key and authorities do not make a whole.
     package init(_ credentials: TLSCredentials) throws(TLSConfigurationError) {
         files = nil
-        state = Mutex(State(snapshot: try Snapshot(credentials), stamp: nil))
+        state = Mutex(
+            State(snapshot: try Snapshot(credentials), followed: FollowedFiles(inUse: nil)))
     }
 
     /// Makes a context of PEM files, which ``reloadIfChanged()`` watches.
@@ -35,9 +35,9 @@ package final class TLSContext: Sendable {
     package init(files: TLSCredentials.Files) throws(TLSConfigurationError) {
         self.files = files
         // The stamp is taken first: a change during the read is seen by the next check.
-        let stamp = FileStamp(files)
+        let stamp = files.stamp
         let snapshot = try Snapshot(TLSCredentials(files: files))
-        state = Mutex(State(snapshot: snapshot, stamp: stamp))
+        state = Mutex(State(snapshot: snapshot, followed: FollowedFiles(inUse: stamp)))
     }
 
     /// Who this side is, by its own certificate.
@@ -62,14 +62,19 @@ package final class TLSContext: Sendable {
 
     /// Reads the files again if one of them was changed; true when new credentials are in use.
     ///
-    /// - Throws: ``TLSConfigurationError`` when they cannot be used; the old ones then stay, and the
-    ///   next call tries again.
+    /// - Throws: ``TLSConfigurationError`` when they cannot be used, once until a file changes again;
+    ///   the old ones stay.
     package func reloadIfChanged() throws(TLSConfigurationError) -> Bool {
         guard let files else { return false }
-        let stamp = FileStamp(files)
-        guard state.withLock({ $0.stamp != stamp }) else { return false }
-        try replace(with: try Snapshot(TLSCredentials(files: files)), stamp: stamp)
-        return true
+        let stamp = files.stamp
+        guard state.withLock({ $0.followed.isNews(stamp) }) else { return false }
+        do throws(TLSConfigurationError) {
+            try replace(with: try Snapshot(TLSCredentials(files: files)), stamp: stamp)
+            return true
+        } catch {
+            state.withLock { $0.followed.refuse(stamp) }
+            throw error
+        }
     }
 
     /// The credentials in use now.
@@ -81,31 +86,12 @@ package final class TLSContext: Sendable {
         let same = state.withLock { state in
             guard state.snapshot.identity == new.identity else { return false }
             state.snapshot = new
-            state.stamp = stamp
+            state.followed.use(stamp)
             return true
         }
         guard same else {
             throw TLSConfigurationError(
                 message: "the new certificate is of another identity: \(new.identity)")
-        }
-    }
-}
-
-/// What tells that a set of files was changed: their inodes, sizes and times.
-private struct FileStamp: Equatable {
-    var values: [Int64] = []
-
-    init(_ files: TLSCredentials.Files) {
-        for path in [files.certificate, files.key, files.authority] {
-            var status = stat()
-            guard stat(path, &status) == 0 else {
-                values.append(-1)
-                continue
-            }
-            values += [
-                Int64(truncatingIfNeeded: status.st_ino), Int64(status.st_size),
-                Int64(status.st_mtim.tv_sec), Int64(status.st_mtim.tv_nsec),
-            ]
         }
     }
 }

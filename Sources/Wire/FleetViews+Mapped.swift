@@ -121,7 +121,8 @@ extension NodeView: Mapped {
             leaseAgeMilliseconds: message.lease_age_ms,
             leaves: try fields.texts(
                 message.n_leaves, message.leaves, "leaves", limit: OperatorBound.texts),
-            mark: try fields.text(message.mark, "mark", limit: PlanBound.wordByteCount))
+            mark: try fields.text(message.mark, "mark", limit: PlanBound.wordByteCount),
+            violations: message.violations)
     }
 
     func write(to message: inout Busbar__V1__NodeView, _ builder: Builder) {
@@ -145,6 +146,7 @@ extension NodeView: Mapped {
         message.n_leaves = leaves.count
         message.leaves = builder.texts(leaves)
         message.mark = builder.text(mark)
+        message.violations = violations
     }
 }
 

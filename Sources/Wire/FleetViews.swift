@@ -122,6 +122,8 @@ package struct NodeView: Hashable, Sendable {
     package var leaves: [String]
     /// Empty, `cordoned`, `draining`, or `drained` when no job is left on it.
     package var mark: String
+    /// Caps that its enforcer has found raised by another hand, as far as this coordinator knows.
+    package var violations: UInt64
 
     package init(
         name: String, site: String, type: String, model: String, gpuCount: UInt32,
@@ -129,7 +131,7 @@ package struct NodeView: Hashable, Sendable {
         enforcementClass: EnforcementClass, charge: Milliwatts, cap: Milliwatts,
         enforced: Milliwatts, draw: Milliwatts?, fallback: Milliwatts, freeGPUMilli: UInt32,
         freeCPUMilli: UInt32, freeMemoryMiB: UInt32, leaseAgeMilliseconds: UInt64,
-        leaves: [String], mark: String = ""
+        leaves: [String], mark: String = "", violations: UInt64
     ) {
         self.name = name
         self.site = site
@@ -149,6 +151,7 @@ package struct NodeView: Hashable, Sendable {
         self.leaseAgeMilliseconds = leaseAgeMilliseconds
         self.leaves = leaves
         self.mark = mark
+        self.violations = violations
     }
 }
 

@@ -78,7 +78,8 @@ extension LeaseRenewal: Mapped {
             fenceEpochID: try fields.message(message.fence_epoch_id, "fence_epoch_id"),
             enforced: try fields.power(message.enforced_mw, "enforced_mw"),
             provenEnforcerNanoseconds: hasProof
-                ? try fields.duration(message.proven_enforcer_ns, "proven_enforcer_ns") : nil)
+                ? try fields.duration(message.proven_enforcer_ns, "proven_enforcer_ns") : nil,
+            violations: message.violations)
     }
 
     func write(to message: inout Busbar__V1__LeaseRenewal, _ builder: Builder) {
@@ -95,6 +96,7 @@ extension LeaseRenewal: Mapped {
             message.has_proven_enforcer_ns = 1
             message.proven_enforcer_ns = builder.duration(provenEnforcerNanoseconds)
         }
+        message.violations = violations
     }
 }
 

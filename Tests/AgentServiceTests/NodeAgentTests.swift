@@ -140,6 +140,18 @@ struct NodeAgentLeaseTests {
         #expect(agent.take() == [.ask(.renewalRequest)])
     }
 
+    @Test("A welcome in an open session brings a new chain for the grants that follow")
+    func newChain() {
+        let agent = Agent.inSession()
+        agent.hear(
+            .welcome(AgentWelcome(reportIntervalMilliseconds: 1000, signerChain: [[9]])))
+        #expect(agent.take().isEmpty)
+        let grant = SignedGrant(payload: [1], signature: [2])
+        agent.hear(.grant(grant))
+        let delivery = GrantDelivery(grant: grant, signerChain: [[9]])
+        #expect(agent.take() == [.ask(.grantDelivery(delivery))])
+    }
+
     @Test("A refused grant, or an answer that never comes, is asked for again after a while")
     func askingAgain() {
         let agent = Agent.inSession()

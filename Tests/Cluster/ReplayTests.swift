@@ -52,7 +52,9 @@ struct ReplayTests {
         var generator = SplitMix(state: seed)
         let fleet = try await RunningFleet.start(Topologies.racks)
         let list = try fleet.write(pods(600, seed: seed), as: "pods.csv")
-        let replay = try fleet.begin(["replay", "--pods", list, "--verify", "--rate", "\(30 / Slowness.factor)"])
+        let replay = try fleet.begin([
+            "replay", "--pods", list, "--verify", "--rate", "\(30 / Slowness.factor)",
+        ])
         var killed = 0
         while killed < 10 && replay.isRunning {
             let process = try await fleet.child("coordinator")

@@ -2,6 +2,7 @@
 
 import CoordinatorService
 import FleetModel
+import Glibc
 import NIOCore
 import NIOPosix
 import SecureTransport
@@ -123,6 +124,66 @@ import Wire
         let isLive = try await wait { try await node("w1", client).state == .live }
         #expect(isLive)
         #expect(back.seen.welcomes == 1)
+        try await running.stop()
+    }
+
+    @Test("Caps that an enforcer found raised reach the node's view, the audit log and the metrics")
+    func tellsOfViolations() async throws {
+        let world = try TestWorld()
+        let running = try await world.start()
+        let agents = try await world.allAgents(at: running.ports)
+        let client = try await world.client(at: running.ports)
+        try await client.waitUntilCommissioned()
+        #expect(try await node("e1", client).violations == 0)
+        agents[0].find(violations: 3)
+        let isSeen = try await wait { try await node("e1", client).violations == 3 }
+        #expect(isSeen)
+        // The same count again is no news; that of the enforcer's next life adds up.
+        agents[0].renew()
+        agents[0].find(violations: 1, life: 2)
+        let isAdded = try await wait { try await node("e1", client).violations == 4 }
+        #expect(isAdded)
+        #expect(try await node("e2", client).violations == 0)
+        let events = try await client.events().filter { $0.kind == "cap-violation" }
+        #expect(events.allSatisfy { $0.subject == "e1" })
+        #expect(try #require(events.first).message.hasPrefix("3 caps "))
+        let metrics = try await httpGet("/metrics", port: running.ports.httpPort)
+        #expect(metrics.contains("busbar_cap_violations_total{site=\"east\"} 4\n"))
+        #expect(metrics.contains("busbar_cap_violations_total{site=\"west\"} 0\n"))
+        try await running.stop()
+    }
+
+    @Test("A new certificate of the coordinator signs grants without a restart; a bad one does not")
+    func renewsItsCertificate() async throws {
+        let world = try TestWorld()
+        let running = try await world.start()
+        let agent = try await world.agent("e1", of: "east", at: running.ports)
+        let isGranted = await wait { !agent.seen.grants.isEmpty }
+        #expect(isGranted)
+        let first = agent.seen.chain
+        try world.write("no key", to: "coordinator.key")
+        let count = agent.seen.grants.count
+        let goesOn = await wait { agent.seen.grants.count > count + 2 }
+        #expect(goesOn)
+        #expect(agent.seen.chain == first)
+        try world.issue(.coordinator(site: SpiffeIdentity.everySite, name: "c1"), as: "coordinator")
+        let isTold = await wait { agent.seen.chain != first }
+        #expect(isTold)
+        let second = agent.seen.chain
+        let isUsed = await wait { agent.seen.deliveries.last?.signerChain == second }
+        #expect(isUsed)
+        // Every grant, before and after, verifies with the chain that was known when it came.
+        let verifier = GrantVerifier(
+            verifier: try CertificateVerifier(
+                authorityPath: "\(world.directory)/ca.pem", fleet: "testbed"),
+            site: "east")
+        for delivery in agent.seen.deliveries {
+            _ = try verifier.verify(
+                payload: delivery.grant.payload, signature: delivery.grant.signature,
+                chain: delivery.signerChain, at: Int64(time(nil)))
+        }
+        #expect(agent.seen.closed == nil)
+        #expect(agent.seen.welcomes == 2)
         try await running.stop()
     }
 

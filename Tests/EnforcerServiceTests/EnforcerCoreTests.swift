@@ -340,6 +340,10 @@ struct EnforcerFaultTests {
         harness.run(second + 100 * millisecond)
         #expect(try harness.enforcedWatts() == 1000)
         #expect(harness.core.status(of: "n1")?.counts.violations == 2)
+        let told = harness.take("n1").compactMap { body in
+            if case .renewal(let renewal) = body { renewal.violations } else { nil }
+        }
+        #expect(told.last == 2, "a renewal carries the count to the coordinator unasked")
     }
 
     @Test("Hardware that is away is waited for; one that was power-cycled starts at the fallback")

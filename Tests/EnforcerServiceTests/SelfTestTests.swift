@@ -24,18 +24,32 @@ struct SelfTestTests {
         return .done
     }
 
-    private func marker(_ outcome: SelfTest.Outcome) throws -> SelfTest.Marker {
-        let marker = if case .die(let marker) = outcome { marker } else { nil as SelfTest.Marker? }
-        return try #require(marker, "expected the kill, got \(outcome)")
+    private func marker(
+        _ outcome: SelfTest.Outcome, _ ending: SelfTest.Ending
+    ) throws -> SelfTest.Marker {
+        let marker = if case .end(let marker) = outcome { marker } else { nil as SelfTest.Marker? }
+        let found = try #require(marker, "expected an end, got \(outcome)")
+        #expect(found.ending == ending)
+        return found
     }
 
     /// The first life of an enforcer up to its kill.
     private func killed(_ harness: EnforcerHarness) throws -> SelfTest.Marker {
         var test = SelfTest(limitNanoseconds: 2 * second, marker: nil)
-        return try marker(try run(&test, harness))
+        return try marker(try run(&test, harness), .kill)
     }
 
-    @Test("Two measurements within σ prove every node, and no cap ever passes the fallback")
+    /// The second life of an enforcer, which began so long after its end, up to its hanging.
+    private func hung(
+        _ harness: EnforcerHarness, after marker: SelfTest.Marker, pause: Int64
+    ) throws -> SelfTest.Marker {
+        harness.clock.advance(pause)
+        try harness.restart()
+        var test = SelfTest(limitNanoseconds: 2 * second, marker: marker)
+        return try self.marker(try run(&test, harness), .hang)
+    }
+
+    @Test("Three measurements within σ prove every node, and no cap ever passes the fallback")
     func passes() throws {
         let harness = try EnforcerHarness(pairFleet(enforcementClass: .supervised))
         harness.run(200 * millisecond)
@@ -49,20 +63,25 @@ struct SelfTestTests {
         let set = try harness.hardware.fleet.caps(node: "n1", at: harness.hardware.now)
         #expect(set.requestedMilliwatts == [300_000, 300_000], "killed below the fallback")
 
-        harness.clock.advance(400 * millisecond)
+        let hang = try hung(harness, after: marker, pause: 30 * millisecond)
+        let afterKill = try #require(hang.worstNanoseconds["n1"])
+        #expect((30 * millisecond...200 * millisecond).contains(afterKill), "\(afterKill) ns")
+        #expect(harness.records.proofs.isEmpty, "the hang is not measured yet")
+
+        harness.clock.advance(1200 * millisecond)
         try harness.restart()
-        let found = try #require(
-            SelfTest.Marker(marker.encoded(), now: harness.clock.reading))
-        #expect(found == marker)
-        var second = SelfTest(limitNanoseconds: 2_000_000_000, marker: found)
-        #expect(try run(&second, harness) == .done)
+        let found = try #require(SelfTest.Marker(hang.encoded(), now: harness.clock.reading))
+        #expect(found == hang)
+        var third = SelfTest(limitNanoseconds: 2_000_000_000, marker: found)
+        #expect(try run(&third, harness) == .done)
         #expect(highest <= 800)
         let proof = try #require(harness.records.proofs["n1"])
-        #expect((100 * millisecond...500 * millisecond).contains(proof), "\(proof) ns")
+        // From the last sign of life, not from the deadline that came a little later.
+        #expect((1200 * millisecond...1500 * millisecond).contains(proof), "\(proof) ns")
         #expect(try harness.renewal().provenEnforcerNanoseconds == proof)
     }
 
-    @Test("A restart that takes longer than σ proves nothing")
+    @Test("A restart after a kill that takes longer than σ proves nothing")
     func tooSlow() throws {
         let harness = try EnforcerHarness(pairFleet(enforcementClass: .supervised))
         harness.run(200 * millisecond)
@@ -73,6 +92,31 @@ struct SelfTestTests {
         #expect(try run(&test, harness) == .done)
         #expect(harness.records.proofs.isEmpty)
         #expect(try harness.renewal().provenEnforcerNanoseconds == nil)
+    }
+
+    @Test("A supervisor that restarts the dead at once but sees the hung too late proves nothing")
+    func hangsTooLong() throws {
+        let harness = try EnforcerHarness(pairFleet(enforcementClass: .supervised))
+        harness.run(200 * millisecond)
+        let hang = try hung(harness, after: try killed(harness), pause: 30 * millisecond)
+        harness.clock.advance(2100 * millisecond)
+        try harness.restart()
+        var test = SelfTest(limitNanoseconds: 2 * second, marker: hang)
+        #expect(try run(&test, harness) == .done)
+        #expect(harness.records.proofs.isEmpty)
+    }
+
+    @Test("An enforcer that was stopped and let go on, not restarted, proves nothing")
+    func letGoOn() throws {
+        let harness = try EnforcerHarness(pairFleet(enforcementClass: .supervised))
+        harness.run(200 * millisecond)
+        let killed = try killed(harness)
+        harness.clock.advance(30 * millisecond)
+        try harness.restart()
+        var test = SelfTest(limitNanoseconds: 2 * second, marker: killed)
+        _ = try marker(try run(&test, harness), .hang)
+        #expect(try run(&test, harness) == .done)
+        #expect(harness.records.proofs.isEmpty)
     }
 
     @Test("Nodes that are not declared class S, or are proven already, are not tested")
@@ -92,12 +136,13 @@ struct SelfTestTests {
     func oldMarkers() throws {
         let start = ClockReading(rawNanoseconds: 100 * second, bootNanoseconds: 100 * second)
         let bytes = SelfTest.Marker(
-            start: start, leaseNanoseconds: second, expiryNanoseconds: ["n1": 5]
+            ending: .kill, start: start, leaseNanoseconds: second, end: start,
+            expiryNanoseconds: ["n1": 5], worstNanoseconds: ["n1": 6]
         ).encoded()
         #expect(SelfTest.Marker(bytes, now: start.advanced(by: second)) != nil)
         #expect(SelfTest.Marker(bytes, now: start.advanced(by: 61 * second)) == nil)
         #expect(SelfTest.Marker(bytes, now: start.advanced(by: -second)) == nil)
         #expect(SelfTest.Marker(Array("nonsense".utf8), now: start) == nil)
-        #expect(SelfTest.Marker(bytes + Array("n2 x\n".utf8), now: start) == nil)
+        #expect(SelfTest.Marker(bytes + Array("n2 5 x\n".utf8), now: start) == nil)
     }
 }

@@ -120,3 +120,29 @@ import Testing
         #expect(GPUCatalogue.model(named: "H100") == nil)
     }
 }
+
+@Suite("Ledger shards")
+struct LedgerShardTests {
+    @Test("A shard with a power that no store gives back is not storable")
+    func storable() {
+        var shard = LedgerShard(firstNode: 0)
+        shard.charge = [.watts(800)]
+        shard.unleased = [.watts(1400)]
+        shard.fallback = [.watts(800)]
+        shard.fallbackVersion = [1]
+        shard.proof = [.proven]
+        shard.isSupervised = [true]
+        shard.floors = [.zero]
+        #expect(shard.isStorable)
+        for power in [Milliwatts(-1), Milliwatts(Milliwatts.maximum.rawValue + 1)] {
+            var wrong = shard
+            wrong.charge = [power]
+            #expect(!wrong.isStorable)
+            wrong = shard
+            wrong.floors = [power]
+            #expect(!wrong.isStorable)
+        }
+        shard.floors = []
+        #expect(!shard.isStorable, "a column is short")
+    }
+}

@@ -4,6 +4,7 @@
 // Method: one right grant, and one wrong thing at a time.
 
 import CertificateAuthority
+import Foundation
 import TLSEngine
 import TLSTestSupport
 import Testing
@@ -148,6 +149,114 @@ import Testing
                 try verifier.verify(
                     payload: payload, signature: signature, chain: chain, at: now)
             }
+        }
+    }
+
+    // MARK: - Replacement while grants are signed and verified
+
+    private func withDirectory(_ body: (String) throws -> Void) throws {
+        let path = NSTemporaryDirectory() + "busbar-" + UUID().uuidString
+        try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        try body(path)
+    }
+
+    private func files(_ directory: String) -> TLSCredentials.Files {
+        TLSCredentials.Files(
+            certificate: directory + "/c.pem", key: directory + "/c.key",
+            authority: directory + "/ca.pem")
+    }
+
+    private func issue(
+        _ fleet: TestFleet, _ directory: String, name: String = "c1", trusting: [TestFleet]
+    ) throws {
+        try fleet.authority.issue(
+            SpiffeIdentity(fleet: "f", role: .coordinator(site: "a", name: name)),
+            validity: .days(1, from: now), certificatePath: directory + "/c.pem",
+            keyPath: directory + "/c.key")
+        try write(trusting.map(\.authority.certificatePEM).joined(), directory + "/ca.pem")
+    }
+
+    private func write(_ text: String, _ path: String) throws {
+        try text.write(toFile: path, atomically: true, encoding: .utf8)
+    }
+
+    @Test(
+        "A new certificate and key sign the next grant; half of them, or bad ones, change nothing")
+    func signerReload() throws {
+        try withDirectory { directory in
+            let fleet = try TestFleet()
+            try issue(fleet, directory, trusting: [fleet])
+            let signer = try GrantSigner(files: files(directory))
+            let verifier = try verifier(fleet)
+            func check(_ chain: [[UInt8]]) throws {
+                #expect(signer.chain == chain)
+                _ = try verifier.verify(
+                    payload: payload, signature: try signer.sign(payload), chain: chain, at: now)
+            }
+            let first = signer.chain
+            #expect(try signer.reloadIfChanged() == false)
+            // The certificate alone is there already, its key not yet.
+            let oldKey = try String(contentsOfFile: directory + "/c.key", encoding: .utf8)
+            try issue(fleet, directory, trusting: [fleet])
+            let newKey = try String(contentsOfFile: directory + "/c.key", encoding: .utf8)
+            try write(oldKey, directory + "/c.key")
+            #expect(
+                throws: TLSConfigurationError(
+                    message: "the key does not belong to the certificate")
+            ) { try signer.reloadIfChanged() }
+            #expect(try signer.reloadIfChanged() == false, "named once")
+            try check(first)
+            try write(newKey, directory + "/c.key")
+            #expect(try signer.reloadIfChanged())
+            #expect(signer.chain != first)
+            try check(signer.chain)
+            let second = signer.chain
+            // The same once more is no news for anybody.
+            try write(newKey, directory + "/c.key")
+            #expect(try signer.reloadIfChanged() == false)
+            try issue(fleet, directory, name: "c2", trusting: [fleet])
+            #expect(throws: TLSConfigurationError.self) { try signer.reloadIfChanged() }
+            try check(second)
+        }
+    }
+
+    @Test("Authorities are replaced while grants come; one that is taken away counts no more")
+    func authorityReload() throws {
+        try withDirectory { directory in
+            let (old, new) = (try TestFleet(), try TestFleet())
+            let path = directory + "/ca.pem"
+            try write(old.authority.certificatePEM, path)
+            let authorities = try CertificateVerifier(authorityPath: path, fleet: "f")
+            let verifier = GrantVerifier(verifier: authorities, site: "a")
+            let signers = try [old, new].map { try GrantSigner(try $0.credentials(.coordinatorA)) }
+            func isAccepted(_ signer: GrantSigner) throws -> Bool {
+                let signature = try signer.sign(payload)
+                do throws(GrantProblem) {
+                    _ = try verifier.verify(
+                        payload: payload, signature: signature, chain: signer.chain, at: now)
+                    return true
+                } catch {
+                    if case .chain = error { return false }
+                    throw error
+                }
+            }
+            #expect(try signers.map(isAccepted) == [true, false])
+            #expect(try authorities.reloadIfChanged() == false)
+            try write(old.authority.certificatePEM + new.authority.certificatePEM, path)
+            #expect(try authorities.reloadIfChanged())
+            #expect(try signers.map(isAccepted) == [true, true])
+            for bad in ["nothing", ""] {
+                try write(bad, path)
+                #expect(throws: TLSConfigurationError.self) { try authorities.reloadIfChanged() }
+                #expect(try authorities.reloadIfChanged() == false, "named once")
+                #expect(try signers.map(isAccepted) == [true, true])
+            }
+            // The old signer's chain is the remembered one, and still must be verified anew.
+            #expect(try isAccepted(signers[0]))
+            try write(new.authority.certificatePEM, path)
+            #expect(try authorities.reloadIfChanged())
+            #expect(try signers.map(isAccepted) == [false, true])
         }
     }
 }

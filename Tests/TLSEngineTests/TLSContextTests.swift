@@ -69,6 +69,7 @@ import Testing
                 throws: TLSConfigurationError(
                     message: "the key file holds no private key in PEM form")
             ) { try context.reloadIfChanged() }
+            #expect(try context.reloadIfChanged() == false, "what was refused is named once")
             try issue(fleet, directory, "n2")
             #expect(throws: TLSConfigurationError.self) { try context.reloadIfChanged() }
             #expect(context.identity.uri == "spiffe://f/agent/a/n1")

@@ -49,7 +49,9 @@ struct WireArenaTests {
         #expect(CAllocationCount_value() - before == 0)
     }
 
-    @Test("The counter sees an allocation", .enabled(if: CAllocationCount_is_counting(), countsNothing))
+    @Test(
+        "The counter sees an allocation",
+        .enabled(if: CAllocationCount_is_counting(), countsNothing))
     func counterCounts() {
         let before = CAllocationCount_value()
         let values = [UInt8](repeating: 7, count: Int.random(in: 100...200))

@@ -150,6 +150,8 @@ package enum FleetEventKind: String, Hashable, Sendable, CaseIterable {
     case nodeUncordoned = "node-uncordoned"
     case domainCommissioned = "domain-commissioned"
     case leaseEnded = "lease-ended"
+    /// An enforcer found caps above what it had set: another hand writes, or a driver was reloaded.
+    case capViolation = "cap-violation"
     case anomaly
 }
 

@@ -11,7 +11,7 @@ extension LeaseHolder {
         return LeaseRenewal(
             incarnation: incarnation, nonce: requests.open(now: now), ack: ack, fence: fence,
             fenceEpochID: fenceEpochID, enforced: reportedEnforcement,
-            provenEnforcerNanoseconds: provenEnforcerNanoseconds)
+            provenEnforcerNanoseconds: provenEnforcerNanoseconds, violations: counts.violations)
     }
 
     /// True once after a new acknowledgement became ready: the agent is to be sent a fresh renewal.

@@ -98,6 +98,10 @@ struct DescribeNode: FleetCommand {
             "\(Format.gpus(milli: UInt64(view.freeGPUMilli))) GPUs, "
                 + "\(Format.gpus(milli: UInt64(view.freeCPUMilli))) CPUs, "
                 + "\(view.freeMemoryMiB / 1024) GiB")
+        if view.violations > 0 {
+            description.add(
+                "violations", "\(view.violations) caps found raised by another hand, corrected")
+        }
         if !detail.jobs.isEmpty {
             description.add("jobs", detail.jobs.map(\.description).joined(separator: " "))
         }

@@ -158,6 +158,7 @@ extension NodeView: Listed {
             ("memory_mib_free", .integer(Int64(freeMemoryMiB))),
             ("lease_age_ms", .counter(leaseAgeMilliseconds)),
             ("leaves", .array(leaves.map(JSONValue.string))), ("mark", .string(mark)),
+            ("violations", .counter(violations)),
         ])
     }
 }

@@ -86,17 +86,11 @@ struct Builder {
 
     /// A power on the wire.
     ///
-    /// - Precondition: it is not negative.
-    func power(_ value: Milliwatts) -> UInt64 {
-        precondition(value >= .zero, "a power on the wire is negative: \(value.rawValue) mW")
-        return UInt64(value.rawValue)
-    }
+    /// One that is negative, which nothing makes on purpose, becomes a number above
+    /// ``Milliwatts/maximum``: whoever writes goes on, and whoever reads refuses the field by name.
+    /// Clamping it to zero would let a wrong charge or cap pass for a right one.
+    func power(_ value: Milliwatts) -> UInt64 { UInt64(bitPattern: value.rawValue) }
 
-    /// A time span on the wire.
-    ///
-    /// - Precondition: it is not negative.
-    func duration(_ nanoseconds: Int64) -> UInt64 {
-        precondition(nanoseconds >= 0, "a duration on the wire is negative: \(nanoseconds) ns")
-        return UInt64(nanoseconds)
-    }
+    /// A time span on the wire; one that is negative is refused by whoever reads it.
+    func duration(_ nanoseconds: Int64) -> UInt64 { UInt64(bitPattern: nanoseconds) }
 }

@@ -14,6 +14,10 @@ import Wire
 final class FakeAgent: FrameReceiver, Sendable {
     struct State: Sendable {
         var welcomes = 0
+        /// The chain that the last welcome named.
+        var chain: [[UInt8]] = []
+        /// Every grant as it was signed, with the chain that was known when it came.
+        var deliveries: [GrantDelivery] = []
         var grants: [LeaseGrant] = []
         var plans: [PowerPlan] = []
         var starts: [TaskStart] = []
@@ -24,10 +28,13 @@ final class FakeAgent: FrameReceiver, Sendable {
         var nonce: UInt64 = 0
         var isObedient = true
         var reports: UInt64 = 0
+        var violations: UInt64 = 0
+        /// Which life of its enforcer speaks.
+        var life: UInt64 = 1
     }
 
     let node: String
-    let incarnation: RandomID
+    private let incarnation: UInt64
     private let state = Mutex(State())
     private let connection: SecureConnection
 
@@ -35,7 +42,7 @@ final class FakeAgent: FrameReceiver, Sendable {
         self.node = node
         self.connection = connection
         // One process a node and test: the name is random enough for an incarnation.
-        incarnation = RandomID(high: 1, low: UInt64(truncatingIfNeeded: node.hashValue) | 1)
+        incarnation = UInt64(truncatingIfNeeded: node.hashValue) | 1
     }
 
     /// What it has been told so far.
@@ -93,11 +100,22 @@ final class FakeAgent: FrameReceiver, Sendable {
                     fallbackVersion: $0.fallbackVersion)
             }
             return LeaseRenewal(
-                incarnation: incarnation, nonce: state.nonce, ack: state.isObedient ? ack : nil,
+                incarnation: RandomID(high: state.life, low: incarnation), nonce: state.nonce,
+                ack: state.isObedient ? ack : nil,
                 fence: last?.order ?? .zero, fenceEpochID: last?.epochID ?? .none,
-                enforced: last?.cap ?? .watts(1200), provenEnforcerNanoseconds: 1_000_000_000)
+                enforced: last?.cap ?? .watts(1200), provenEnforcerNanoseconds: 1_000_000_000,
+                violations: state.violations)
         }
         send(.renewal(renewal))
+    }
+
+    /// Says with a renewal how many caps its enforcer has found raised, in which of its lives.
+    func find(violations: UInt64, life: UInt64 = 1) {
+        state.withLock {
+            $0.violations = violations
+            $0.life = life
+        }
+        renew()
     }
 
     /// Sends a report in which every GPU draws `watts` under a cap of 700 W.
@@ -147,11 +165,17 @@ final class FakeAgent: FrameReceiver, Sendable {
 
     private func take(_ message: AgentMessage) {
         switch message {
-        case .welcome:
-            state.withLock { $0.welcomes += 1 }
+        case .welcome(let welcome):
+            state.withLock {
+                $0.welcomes += 1
+                $0.chain = welcome.signerChain
+            }
         case .grant(let signed):
             guard let grant = try? LeaseGrant.decode(signed.payload) else { return }
-            state.withLock { $0.grants.append(grant) }
+            state.withLock {
+                $0.grants.append(grant)
+                $0.deliveries.append(GrantDelivery(grant: signed, signerChain: $0.chain))
+            }
             renew()
         case .powerPlan(let plan):
             state.withLock { $0.plans.append(plan) }

@@ -36,7 +36,8 @@ extension NodeView: RandomValue {
             draw: source.flag() ? source.power() : nil, fallback: source.power(),
             freeGPUMilli: source.number(), freeCPUMilli: source.number(),
             freeMemoryMiB: source.number(), leaseAgeMilliseconds: source.number(),
-            leaves: source.list(upTo: 3) { $0.path() }, mark: source.text())
+            leaves: source.list(upTo: 3) { $0.path() }, mark: source.text(),
+            violations: source.number())
     }
 }
 

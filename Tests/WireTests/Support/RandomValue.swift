@@ -46,7 +46,8 @@ extension LeaseRenewal: RandomValue {
             incarnation: source.value(), nonce: source.number(),
             ack: source.flag() ? source.value() : nil, fence: source.value(),
             fenceEpochID: source.value(), enforced: source.power(),
-            provenEnforcerNanoseconds: source.flag() ? source.duration() : nil)
+            provenEnforcerNanoseconds: source.flag() ? source.duration() : nil,
+            violations: source.number())
     }
 }
 

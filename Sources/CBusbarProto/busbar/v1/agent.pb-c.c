@@ -1545,7 +1545,7 @@ const ProtobufCMessageDescriptor busbar__v1__lease_ack__descriptor =
   (ProtobufCMessageInit) busbar__v1__lease_ack__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor busbar__v1__lease_renewal__field_descriptors[9] =
+static const ProtobufCFieldDescriptor busbar__v1__lease_renewal__field_descriptors[10] =
 {
   {
     "incarnation",
@@ -1655,6 +1655,18 @@ static const ProtobufCFieldDescriptor busbar__v1__lease_renewal__field_descripto
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "violations",
+    10,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Busbar__V1__LeaseRenewal, violations),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned busbar__v1__lease_renewal__field_indices_by_name[] = {
   3,   /* field[3] = ack */
@@ -1666,11 +1678,12 @@ static const unsigned busbar__v1__lease_renewal__field_indices_by_name[] = {
   0,   /* field[0] = incarnation */
   1,   /* field[1] = nonce */
   8,   /* field[8] = proven_enforcer_ns */
+  9,   /* field[9] = violations */
 };
 static const ProtobufCIntRange busbar__v1__lease_renewal__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 9 }
+  { 0, 10 }
 };
 const ProtobufCMessageDescriptor busbar__v1__lease_renewal__descriptor =
 {
@@ -1680,7 +1693,7 @@ const ProtobufCMessageDescriptor busbar__v1__lease_renewal__descriptor =
   "Busbar__V1__LeaseRenewal",
   "busbar.v1",
   sizeof(Busbar__V1__LeaseRenewal),
-  9,
+  10,
   busbar__v1__lease_renewal__field_descriptors,
   busbar__v1__lease_renewal__field_indices_by_name,
   1,  busbar__v1__lease_renewal__number_ranges,

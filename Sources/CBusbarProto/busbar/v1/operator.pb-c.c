@@ -4395,7 +4395,7 @@ const ProtobufCMessageDescriptor busbar__v1__domain_view__descriptor =
   (ProtobufCMessageInit) busbar__v1__domain_view__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor busbar__v1__node_view__field_descriptors[19] =
+static const ProtobufCFieldDescriptor busbar__v1__node_view__field_descriptors[20] =
 {
   {
     "name",
@@ -4625,6 +4625,18 @@ static const ProtobufCFieldDescriptor busbar__v1__node_view__field_descriptors[1
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "violations",
+    20,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Busbar__V1__NodeView, violations),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned busbar__v1__node_view__field_indices_by_name[] = {
   8,   /* field[8] = cap_mw */
@@ -4646,11 +4658,12 @@ static const unsigned busbar__v1__node_view__field_indices_by_name[] = {
   1,   /* field[1] = site */
   5,   /* field[5] = state */
   2,   /* field[2] = type */
+  19,   /* field[19] = violations */
 };
 static const ProtobufCIntRange busbar__v1__node_view__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 19 }
+  { 0, 20 }
 };
 const ProtobufCMessageDescriptor busbar__v1__node_view__descriptor =
 {
@@ -4660,7 +4673,7 @@ const ProtobufCMessageDescriptor busbar__v1__node_view__descriptor =
   "Busbar__V1__NodeView",
   "busbar.v1",
   sizeof(Busbar__V1__NodeView),
-  19,
+  20,
   busbar__v1__node_view__field_descriptors,
   busbar__v1__node_view__field_indices_by_name,
   1,  busbar__v1__node_view__number_ranges,

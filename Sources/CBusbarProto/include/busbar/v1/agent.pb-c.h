@@ -242,10 +242,15 @@ struct  Busbar__V1__LeaseRenewal
   uint64_t enforced_mw;
   protobuf_c_boolean has_proven_enforcer_ns;
   uint64_t proven_enforcer_ns;
+  /*
+   * Caps that this incarnation has found above what it had set (driver reload, another tool), and
+   * corrected.
+   */
+  uint64_t violations;
 };
 #define BUSBAR__V1__LEASE_RENEWAL__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&busbar__v1__lease_renewal__descriptor) \
-    , NULL, 0, 0, NULL, NULL, NULL, 0, 0, 0 }
+    , NULL, 0, 0, NULL, NULL, NULL, 0, 0, 0, 0 }
 
 
 /*

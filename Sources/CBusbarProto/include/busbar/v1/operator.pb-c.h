@@ -598,10 +598,14 @@ struct  Busbar__V1__NodeView
    * Empty, `cordoned`, `draining`, or `drained` when no job is left on it.
    */
   char *mark;
+  /*
+   * Caps that its enforcer has found raised by another hand, and corrected.
+   */
+  uint64_t violations;
 };
 #define BUSBAR__V1__NODE_VIEW__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&busbar__v1__node_view__descriptor) \
-    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,NULL, (char *)protobuf_c_empty_string }
+    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,NULL, (char *)protobuf_c_empty_string, 0 }
 
 
 struct  Busbar__V1__GpuView
