@@ -109,9 +109,13 @@ struct LeaseTests {
         let fleet = try await RunningFleet.start(
             Topologies.plain, ["--no-restart", "agent", "--no-restart", "enforcer"])
         try await waitUntilRaised(fleet, ["u1", "u2"])
+        let killed = [try await fleet.child("agent-u1"), try await fleet.child("enforcer-u1")]
+        for process in killed { kill(process, SIGKILL) }
+        _ = try await eventually("both to be gone", seconds: 30) {
+            killed.allSatisfy { kill($0, 0) != 0 } ? true : nil
+        }
+        // Only now: till its end the enforcer moves watts between the GPUs and carries out grants.
         let before = try enforced(fleet, "u1")
-        kill(try await fleet.child("agent-u1"), SIGKILL)
-        kill(try await fleet.child("enforcer-u1"), SIGKILL)
         _ = try await eventually("u1 to be silent", seconds: 40) {
             try await fleet.node("u1").state == .silent ? true : nil
         }

@@ -30,7 +30,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-// Absent in a process that is not instrumented, such as a shell between two programs.
+// Absent in a process that is not instrumented, such as the tool that starts the tests: all that is
+// here then only passes calls on.
 extern void __tsan_acquire(void *address) __attribute__((weak));
 extern void __tsan_release(void *address) __attribute__((weak));
 
@@ -151,8 +152,11 @@ static ASYNC void go_on(CONTEXT) {
     return resume(context);
 }
 
-ASYNC void swift_continuation_await(CONTEXT) {
-    const Resume next = (Resume)original("swift_continuation_await");
+// Here the frame is an argument like any other; where it resumes, it is the async context.
+ASYNC void swift_continuation_await(struct context *context) {
+    ASYNC void (*const next)(struct context *) =
+        (ASYNC void (*)(struct context *))original("swift_continuation_await");
+    if (!__tsan_acquire) return next(context);
     put(swift_task_getCurrent(), context->resume);
     context->resume = go_on;
     return next(context);
