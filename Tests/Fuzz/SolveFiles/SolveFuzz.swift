@@ -66,7 +66,10 @@ private let example: SolveProblem = {
 
 /// Any bytes are read or refused; what is accepted says what the right answer says.
 private func checkAnswer(_ input: [UInt8]) {
-    guard let violation = try? example.firstViolation(inClaim: input), violation == nil else {
+    do {
+        guard try example.firstViolation(inClaim: input) == nil else { return }
+    } catch {
+        // Refused, as most of what the fuzzer makes.
         return
     }
     let right = answer(example)
