@@ -7,97 +7,129 @@ internal import FleetModel
 /// For a kind of task, the free thousandths of a node count as lost whole if the node cannot run the
 /// task at all, else those of devices that are too full for it. The loss of a node is the mean over the
 /// mix. (F of the FGD paper.)
+///
+/// Everything is an integer: losses are in thousandths of a GPU times ``total``, the sum of the kinds'
+/// shares, so that equal situations score equal, in whatever order they are summed up.
 struct FragmentationModel: Sendable {
     /// One kind of the mix that a node type may run.
-    private struct Kind: Sendable {
-        var share: Double
+    struct Kind: Sendable {
+        /// How often it comes, of ``FragmentationModel/total``.
+        var share: Int64
         var cpuMilli: UInt32
         var gpuCount: Int32
-        var gpuMilli: UInt16
+        var gpuMilli: Int32
     }
 
+    /// The sum of the shares of all kinds of the mix.
+    let total: Int64
     /// By node type: where its kinds start.
-    private var starts: [Int32] = [0]
-    private var kinds: [Kind] = []
-    /// By node type: the share of the mix that it can never run, CPU-only tasks included.
-    private var lostShare: [Double] = []
+    private(set) var starts: [Int32] = [0]
+    /// By node type: the kinds that it may run, rising by the CPU that they need.
+    private(set) var kinds: [Kind] = []
+    /// Kinds with the same devices, which a node has room for or not whatever their CPU.
+    struct DeviceClass: Sendable {
+        var gpuMilli: Int32
+        var gpuCount: Int32
+    }
+
+    /// By node type: where its classes start.
+    private(set) var classStarts: [Int32] = [0]
+    private(set) var classes: [DeviceClass] = []
+    /// By node type: where its weights start.
+    private var weightStarts: [Int32] = []
+    /// For each number of kinds that the CPU is enough for, by class: the sum of their shares.
+    private var weights: [Int64] = []
+    /// By score of 1 and up: the least gain that has it.
+    private let thresholds: [Int64]
 
     init(_ mix: WorkloadMix, _ topology: Topology) {
-        let total = Double(max(1, mix.kinds.reduce(0) { $0 + UInt64($1.share) }))
+        let total = max(1, mix.kinds.reduce(0) { $0 + Int64($1.share) })
+        self.total = total
+        thresholds = FragmentationModel.logits.map {
+            Int64(($0 * 10_000 * Double(total)).rounded(.up))
+        }
         for type in topology.nodeTypes {
             let model = topology.gpuModels[type.model.position].name
-            var lost = 0.0
-            for kind in mix.kinds {
-                let share = Double(kind.share) / total
-                guard kind.gpuCount > 0, kind.models.isEmpty || kind.models.contains(model) else {
-                    lost += share
-                    continue
-                }
+            let runnable = mix.kinds.filter {
+                $0.gpuCount > 0 && ($0.models.isEmpty || $0.models.contains(model))
+            }
+            let first = kinds.count
+            for kind in runnable {
                 kinds.append(
                     Kind(
-                        share: share, cpuMilli: kind.cpuMilli, gpuCount: Int32(kind.gpuCount),
-                        gpuMilli: kind.gpuMilli))
+                        share: Int64(kind.share), cpuMilli: kind.cpuMilli,
+                        gpuCount: Int32(kind.gpuCount), gpuMilli: Int32(kind.gpuMilli)))
             }
+            kinds[first...].sort { FragmentationModel.isBefore($0, $1) }
             starts.append(Int32(kinds.count))
-            lostShare.append(lost)
+            addClasses(first)
         }
     }
 
-    /// The free GPUs of a node, as the model looks at them.
-    struct FreeGPUs {
-        /// Free thousandths of all devices.
-        var milli: Int32 = 0
-        /// Devices with nothing on them.
-        var whole: Int32 = 0
-        /// Free thousandths of the devices that are neither full nor free, and their number.
-        var partial = InlineArray<64, UInt16>(repeating: 0)
-        var partialCount = 0
+    /// Sums up the shares of the kinds from a first one on, which are all of one node type.
+    private mutating func addClasses(_ first: Int) {
+        let start = classes.count
+        for kind in kinds[first...] where !classes[start...].contains(where: { $0.holds(kind) }) {
+            classes.append(DeviceClass(gpuMilli: kind.gpuMilli, gpuCount: kind.gpuCount))
+        }
+        classStarts.append(Int32(classes.count))
+        weightStarts.append(Int32(weights.count))
+        var sums = [Int64](repeating: 0, count: classes.count - start)
+        weights += sums
+        for kind in kinds[first...] {
+            if let index = classes[start...].firstIndex(where: { $0.holds(kind) }) {
+                sums[index - start] += kind.share
+            }
+            weights += sums
+        }
+    }
 
-        mutating func addDevice(_ free: UInt16) {
-            milli += Int32(free)
-            if free == 1000 {
-                whole += 1
-            } else if free > 0 {
-                partial[partialCount] = free
-                partialCount += 1
+    private static func isBefore(_ left: Kind, _ right: Kind) -> Bool {
+        (left.cpuMilli, left.gpuMilli, left.gpuCount, left.share)
+            < (right.cpuMilli, right.gpuMilli, right.gpuCount, right.share)
+    }
+
+    /// The kinds that a node type may run, rising by CPU.
+    func kinds(of type: Int) -> Range<Int> { Int(starts[type])..<Int(starts[type + 1]) }
+
+    /// The classes of the kinds that a node type may run.
+    func classes(of type: Int) -> Range<Int> { Int(classStarts[type])..<Int(classStarts[type + 1]) }
+
+    /// What the first `kindCount` kinds of a node type can use, given what each class can use, in
+    /// thousandths of a GPU; in thousandths times ``total``.
+    func used(_ type: Int, kindCount: Int, _ usable: [Int64]) -> Int64 {
+        let count = classes(of: type).count
+        let first = Int(weightStarts[type]) + kindCount * count
+        precondition(first + count <= weights.count && count <= usable.count, "a row of classes")
+        return weights.withUnsafeBufferPointer { weights in
+            usable.withUnsafeBufferPointer { usable in
+                var sum: Int64 = 0
+                // Shares are at most 2^32 and a node has less than 2^17 thousandths.
+                for index in 0..<count { sum &+= weights[first &+ index] &* usable[index] }
+                return sum
             }
         }
     }
 
-    /// The loss of a node in thousandths of a GPU.
-    func loss(type: Int, freeCPU: UInt32, _ free: borrowing FreeGPUs) -> Double {
-        let all = Double(free.milli)
-        let partialMilli = Double(free.milli - free.whole * 1000)
-        var loss = all * lostShare[type]
-        for index in Int(starts[type])..<Int(starts[type + 1]) {
-            let kind = kinds[index]
-            guard freeCPU >= kind.cpuMilli else {
-                loss += kind.share * all
-                continue
-            }
-            if kind.gpuMilli == 1000 {
-                loss += kind.share * (free.whole >= kind.gpuCount ? partialMilli : all)
-                continue
-            }
-            var tooFull: Int32 = 0
-            var fitting = free.whole
-            for position in 0..<free.partialCount {
-                if free.partial[position] < kind.gpuMilli {
-                    tooFull += Int32(free.partial[position])
-                } else {
-                    fitting += 1
-                }
-            }
-            loss += kind.share * (fitting >= kind.gpuCount ? Double(tooFull) : all)
+    /// The number of a node type's kinds that need at most this much CPU.
+    func kindCount(_ type: Int, within cpuMilli: UInt32) -> Int {
+        var low = Int(starts[type])
+        var high = Int(starts[type + 1])
+        while low < high {
+            let middle = (low + high) / 2
+            if kinds[middle].cpuMilli <= cpuMilli { low = middle + 1 } else { high = middle }
         }
-        return loss
+        return low - Int(starts[type])
     }
 
     // MARK: - Rounded scores
 
-    /// `100 / (1 + e^-x)` rounded down, for a gain of x GPUs: the rounding makes near-equals equal, and
-    /// the first of equals wins, which packs better than the exact gradient does.
-    static func score(gain: Double) -> Int16 {
+    /// `100 / (1 + e^-x)` rounded down, for a gain of x GPUs.
+    ///
+    /// The rounding makes near-equals equal, and the first of equals wins: that packs better than the
+    /// exact gradient does. The gain is in tenths of thousandths of
+    /// a GPU times ``total``.
+    func score(gain: Int64) -> Int16 {
         var low = 0
         var high = thresholds.count
         while low < high {
@@ -108,7 +140,7 @@ struct FragmentationModel: Sendable {
     }
 
     /// `ln(s / (100 - s))` for s = 1...99: where the score becomes s.
-    private static let thresholds: [Double] = (1...99).map {
+    private static let logits: [Double] = (1...99).map {
         logarithm(Double($0) / Double(100 - $0))
     }
 
@@ -127,5 +159,11 @@ struct FragmentationModel: Sendable {
             power *= ratio * ratio
         }
         return 64 * sum
+    }
+}
+
+extension FragmentationModel.DeviceClass {
+    fileprivate func holds(_ kind: FragmentationModel.Kind) -> Bool {
+        gpuMilli == kind.gpuMilli && gpuCount == kind.gpuCount
     }
 }

@@ -35,7 +35,7 @@ extension PlacementEngine {
     }
 
     /// Goes through the scopes of a gang again, exactly as far as the search budget reaches.
-    private mutating func searchCrossing(
+    mutating func searchCrossing(
         _ request: PlacementRequest, _ capacities: Capacities, tasksThatFit: Int
     ) -> SearchResult {
         var search = CrossingSearch(request)
@@ -77,7 +77,7 @@ extension PlacementEngine {
 
     /// The tasks of a gang that fit a domain (-1: the fleet): best-packing nodes first, and if that
     /// leaves some out, cheapest growth first.
-    private mutating func takeTasks(
+    mutating func takeTasks(
         _ request: PlacementRequest, domain: Int32, _ capacities: [Int32]
     ) -> [TaskPlacement] {
         let packed = takeTasks(
@@ -99,7 +99,10 @@ extension PlacementEngine {
         var byNode = [Int32](repeating: 0, count: fleet.nodeCount)
         var byDomain = [Int](repeating: 0, count: topology.domains.count)
         for node in 0..<fleet.nodeCount where fleet.obstacle(node: node, request) == nil {
-            let count = fleet.taskCapacity(node: node, request, atMost: request.taskCount)
+            // Of whole GPUs all that fit count: the domain with the least to spare is wanted.
+            let isWhole = request.gpuCount > 0 && !request.isShared
+            let count = fleet.taskCapacity(
+                node: node, request, atMost: isWhole ? 64 : request.taskCount)
             byNode[node] = Int32(count)
             for position in fleet.domains(of: node) {
                 byDomain[Int(fleet.nodeDomains[position])] += count

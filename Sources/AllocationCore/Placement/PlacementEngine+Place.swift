@@ -18,7 +18,7 @@ extension PlacementEngine {
         precondition(
             PlacementEngine.problem(in: spec) == nil,
             "job '\(spec.name)' \(PlacementEngine.problem(in: spec) ?? "")")
-        let request = request(spec)
+        let request = request(kind(spec))
         switch search(request) {
         case .placed(let placement): return .placed(placement)
         case .refused(let count):
@@ -36,8 +36,40 @@ extension PlacementEngine {
         precondition(
             PlacementEngine.problem(in: spec) == nil,
             "job '\(spec.name)' \(PlacementEngine.problem(in: spec) ?? "")")
-        guard case .placed(let placement) = search(request(spec)) else { return nil }
+        guard case .placed(let placement) = search(request(kind(spec))) else { return nil }
         return placement
+    }
+
+    /// Decides where a job of a kind would go.
+    ///
+    /// Nothing is held. Allocates nothing in the steady state, unless the job is a gang.
+    ///
+    /// - Parameters:
+    ///   - kind: what ``prepare(_:)`` returned.
+    ///   - plan: takes the placement; no tasks when there is none.
+    /// - Returns: true when it was placed.
+    @discardableResult
+    package mutating func place(_ kind: PlacementKind, into plan: inout PlacementPlan) -> Bool {
+        let request = request(kind.index)
+        plan.kind = kind
+        plan.tasks.removeAll(keepingCapacity: true)
+        if request.taskCount == 1 {
+            guard !request.hasUnknownLevel, let choice = bestNode(request) else { return false }
+            plan.tasks.append(PlannedTask(node: Int32(choice.node), devices: choice.devices))
+            return true
+        }
+        if isPackable(request), !request.hasUnknownLevel {
+            switch searchPacked(request) {
+            case .placed:
+                plan.tasks.append(contentsOf: packed.tasks)
+                return true
+            case .refused: return false
+            case .open: break
+            }
+        }
+        guard case .placed(let tasks) = searchThorough(request) else { return false }
+        for task in tasks { plan.tasks.append(PlannedTask(task)) }
+        return true
     }
 
     /// The result of a search; counts are the most tasks found to fit together.
@@ -56,7 +88,11 @@ extension PlacementEngine {
     mutating func search(_ request: PlacementRequest) -> SearchResult {
         if request.hasUnknownLevel { return .refused(tasksThatFit: 0) }
         guard request.taskCount == 1 else {
-            return request.wishes.isPlain ? searchGang(request) : searchLevels(request)
+            guard request.wishes.isPlain else { return searchLevels(request) }
+            if isPackable(request), case .placed = searchPacked(request) {
+                return .placed(packed.tasks.map(\.placement))
+            }
+            return searchGang(request)
         }
         guard let choice = bestNode(request) else { return .refused(tasksThatFit: 0) }
         let node = NodeIndex(choice.node)
@@ -65,59 +101,23 @@ extension PlacementEngine {
         ])
     }
 
+    /// Searches for a job that ``searchPacked(_:)`` has left open or does not search for.
+    private mutating func searchThorough(_ request: PlacementRequest) -> SearchResult {
+        guard isPackable(request), !request.hasUnknownLevel else { return search(request) }
+        return searchCrossing(request, taskCapacities(request), tasksThatFit: 0)
+    }
+
     /// A node for one task, and the devices it takes.
     struct NodeChoice {
         var node: Int
         var devices: UInt64
     }
 
-    /// Compiles a job, or finds it compiled.
-    mutating func request(_ spec: JobSpec) -> PlacementRequest {
-        let key = PlacementScores.ShapeKey(spec)
-        guard let (shape, known) = scores.request(key) else {
-            var request = PlacementRequest(spec, topology, levels: levels)
-            request.shape = scores.add(key, request)
-            return request
-        }
-        var request = known
-        request.shape = shape
-        request.taskCount = Int(spec.taskCount)
-        request.isSpread = spec.isSpread
-        request.requiredLevel = spec.requiredLevel.map { levels.firstIndex(of: $0) ?? -1 } ?? -1
-        request.wishes = LevelWishes(spec, levels: levels)
-        request.hasUnknownLevel =
-            (spec.requiredLevel != nil && request.requiredLevel < 0)
-            || request.wishes.hasUnknownLevel
-        return request
-    }
-
     /// The best node for one task, in the whole fleet; the first of equals.
     mutating func bestNode(_ request: PlacementRequest) -> NodeChoice? {
         if case .random = scores.policy { return randomNode(request) }
         guard request.shape >= 0 else { return bestNodeUncached(request) }
-        var best: NodeChoice?
-        var bestScore = PlacementScores.unfit
-        var node = 0
-        while let next = nextNode(request.shape, from: node, above: bestScore) {
-            if let devices = devices(node: next.node, request) {
-                best = NodeChoice(node: next.node, devices: devices)
-                bestScore = next.score
-            }
-            node = next.node + 1
-        }
-        return best
-    }
-
-    /// The first node from a position on with a score above another.
-    private mutating func nextNode(
-        _ shape: Int, from start: Int, above score: Int16
-    ) -> (node: Int, score: Int16)? {
-        scores.withScores(shape, fleet) { scores in
-            for node in start..<scores.count where scores[node] > score {
-                return (node, scores[node])
-            }
-            return nil
-        }
+        return bestNodeIndexed(request)
     }
 
     /// As ``bestNode(_:)``, for requests that differ from any job.

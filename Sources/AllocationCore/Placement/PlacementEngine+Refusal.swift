@@ -53,16 +53,14 @@ extension PlacementEngine {
         let tasks = takeTasks(request, scope, capacities)
         // Watts for all of it: levels are what stops it, and no domain lacks anything.
         guard tasks.count < request.taskCount else { return [] }
-        // Kept losses are those of the fleet as it is.
-        let (oldScores, oldIneligibility) = (scores, fleet.ineligibility)
-        defer { (scores, fleet.ineligibility) = (oldScores, oldIneligibility) }
+        let oldIneligibility = fleet.ineligibility
+        defer { fleet.ineligibility = oldIneligibility }
         for task in tasks {
             // The next task of a spread gang needs another node.
             if request.isSpread {
                 fleet.ineligibility[task.node.position] = NodeIneligibility.cordoned.rawValue
             }
             fleet.take(request, node: task.node.position, devices: task.devices)
-            scores.nodeChanged(task.node.position)
         }
         let shortfalls = countReasons(request).1
         for task in tasks.reversed() {
@@ -174,11 +172,9 @@ extension PlacementEngine {
     }
 
     private mutating func fitsWithoutJobs(_ request: PlacementRequest) -> Bool {
-        guard !held.isEmpty else { return false }
-        // Kept losses are those of the fleet as it is: what is learned of the empty one is dropped.
-        let (oldFleet, oldScores) = (fleet, scores)
-        defer { (fleet, scores) = (oldFleet, oldScores) }
-        scores.allChanged()
+        guard jobs.count > 0 else { return false }
+        let oldFleet = fleet
+        defer { fleet = oldFleet }
         fleet.removeAllTasks()
         return search(request).isPlaced
     }

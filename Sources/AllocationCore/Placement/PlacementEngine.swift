@@ -30,19 +30,17 @@ package struct PlacementEngine: Sendable {
     var learned: WorkloadCount?
     /// The state of the random policy's generator.
     var randomState: UInt64 = 0
-    var held: [JobID: HeldJob] = [:]
+    /// A gang as it is searched for.
+    var packed: PackedGang
+    var kinds = KindTable()
+    var jobs = HeldJobs()
     /// What was changed since the first open checkpoint.
     var undo: [UndoEntry] = []
     var openCheckpoints = 0
 
-    struct HeldJob: Hashable, Sendable {
-        var request: PlacementRequest
-        var placement: [TaskPlacement]
-    }
-
     enum UndoEntry: Sendable {
-        case held(JobID)
-        case released(JobID, HeldJob)
+        case held(slot: Int32)
+        case released(slot: Int32)
         case eligibility(node: Int, UInt8)
         case minimumCharge(node: Int, Int64)
         case budget(domain: Int, Int64)
@@ -61,7 +59,8 @@ package struct PlacementEngine: Sendable {
         self.topology = topology
         fleet = PlacementFleet(topology)
         tree = PlacementTree(topology)
-        scores = PlacementScores(policy, mix ?? .typical, topology)
+        packed = PackedGang(domainCount: topology.domains.count)
+        scores = PlacementScores(policy, mix ?? .typical, topology, fleet)
         learned = mix == nil ? WorkloadCount() : nil
         if case .random(let seed) = policy { randomState = seed }
         var levels: [String] = []
@@ -92,41 +91,6 @@ package struct PlacementEngine: Sendable {
         return nil
     }
 
-    // MARK: - Holding
-
-    /// Marks what a placement names as taken by a job, and charges its floors.
-    ///
-    /// - Throws: why it cannot be held; nothing has changed then.
-    package mutating func hold(
-        _ job: JobID, _ spec: JobSpec, _ placement: [TaskPlacement]
-    ) throws(PlacementHoldError) {
-        try hold(job, spec, placement, checkingPower: true)
-    }
-
-    /// Marks a placement as taken that was decided before, without asking whether its floors still fit:
-    /// for a restart, where the store has the jobs and a budget may have been lowered since.
-    ///
-    /// - Throws: as ``hold(_:_:_:)``, but never for power.
-    package mutating func restore(
-        _ job: JobID, _ spec: JobSpec, _ placement: [TaskPlacement]
-    ) throws(PlacementHoldError) {
-        try hold(job, spec, placement, checkingPower: false)
-    }
-
-    /// Gives back all that a job holds.
-    ///
-    /// - Returns: false when it holds nothing.
-    @discardableResult
-    package mutating func release(_ job: JobID) -> Bool {
-        guard let entry = held.removeValue(forKey: job) else { return false }
-        giveBack(entry)
-        note(.released(job, entry))
-        return true
-    }
-
-    /// What a job holds, or nil.
-    package func placement(of job: JobID) -> [TaskPlacement]? { held[job]?.placement }
-
     // MARK: - Fleet state
 
     /// Takes a node out of service for new jobs, or (nil) puts it back.
@@ -147,12 +111,13 @@ package struct PlacementEngine: Sendable {
         note(.minimumCharge(node: node.position, old))
         fleet.minimumCharge[node.position] = charge.rawValue
         fleet.recharge(node.position)
+        scores.nodeChanged(node.position)
     }
 
     /// Sets the mix of work that free GPUs are to stay useful for, and ends learning it.
     package mutating func setMix(_ mix: WorkloadMix) {
         learned = nil
-        scores = PlacementScores(scores.policy, mix, topology)
+        scores = PlacementScores(scores.policy, mix, topology, fleet, after: scores)
     }
 
     /// Sets the effective budget of a domain: limit less overhead.
@@ -161,6 +126,7 @@ package struct PlacementEngine: Sendable {
         guard budget.rawValue != old else { return }
         note(.budget(domain: domain.position, old))
         fleet.domainBudget[domain.position] = budget.rawValue
+        scores.budgetChanged(domain.position)
     }
 
     /// The least charge of a node now (g of the ledger).
@@ -224,145 +190,7 @@ package struct PlacementEngine: Sendable {
     ///
     /// What was learned of the mix of work, which only tells good places from better ones, is left out.
     package func hasSameState(as other: PlacementEngine) -> Bool {
-        fleet == other.fleet && held == other.held
-    }
-}
-
-// MARK: - Changing
-
-extension PlacementEngine {
-    private mutating func hold(
-        _ job: JobID, _ spec: JobSpec, _ placement: [TaskPlacement], checkingPower: Bool
-    ) throws(PlacementHoldError) {
-        if let problem = PlacementEngine.problem(in: spec) { throw .malformed(problem) }
-        guard held[job] == nil else { throw .alreadyHeld(job) }
-        let request = PlacementRequest(spec, topology, levels: levels)
-        guard placement.count == request.taskCount, placement.allSatisfy({ isInRange($0, request) })
-        else { throw .shape }
-        for (index, task) in placement.enumerated() {
-            guard isFree(task, request) else {
-                takeBack(placement[..<index], request)
-                throw .taken(task.node)
-            }
-            // Nothing is refused for power before the whole gang is on: floors may also fall.
-            fleet.take(request, node: task.node.position, devices: task.devices)
-            scores.nodeChanged(task.node.position)
-        }
-        if checkingPower, let shortfall = shortfall(after: placement, request) {
-            takeBack(placement[...], request)
-            throw .power(shortfall)
-        }
-        held[job] = HeldJob(request: request, placement: placement)
-        note(.held(job))
-        learn(spec)
-    }
-
-    /// Counts a job toward the mix.
-    ///
-    /// Jobs held on trial do not count: they may be taken back.
-    private mutating func learn(_ spec: JobSpec) {
-        guard openCheckpoints == 0, learned?.add(spec) == true, let learned else { return }
-        scores = PlacementScores(scores.policy, learned.mix, topology)
-    }
-
-    private func isInRange(_ task: TaskPlacement, _ request: PlacementRequest) -> Bool {
-        guard task.node.position < fleet.nodeCount, task.devices.count == request.gpuCount else {
-            return false
-        }
-        let count = fleet.typeGPUCount[Int(fleet.nodeType[task.node.position])]
-        var seen: UInt64 = 0
-        for device in task.devices {
-            guard Int32(device) < count, seen >> UInt64(device) & 1 == 0 else { return false }
-            seen |= 1 << UInt64(device)
-        }
-        return true
-    }
-
-    private func isFree(_ task: TaskPlacement, _ request: PlacementRequest) -> Bool {
-        let node = task.node.position
-        guard fleet.freeCPU[node] >= request.cpuMilli, fleet.freeMemory[node] >= request.memoryMiB
-        else { return false }
-        return task.devices.allSatisfy {
-            fleet.gpuFreeMilli[Int(fleet.firstGPU[node]) + Int($0)] >= request.gpuMilli
-        }
-    }
-
-    /// The worst domain that a gang, already taken, has pushed over its budget.
-    ///
-    /// A domain that was over before counts only if the gang made its charge grow.
-    private mutating func shortfall(
-        after placement: [TaskPlacement], _ request: PlacementRequest
-    ) -> PlacementShortfall? {
-        var over: [(domain: Int32, charge: Int64)] = []
-        for task in placement {
-            for position in fleet.domains(of: task.node.position) {
-                let domain = fleet.nodeDomains[position]
-                let charge = fleet.domainCharge[Int(domain)]
-                guard charge > fleet.domainBudget[Int(domain)],
-                    !over.contains(where: { $0.domain == domain })
-                else { continue }
-                over.append((domain, charge))
-            }
-        }
-        guard !over.isEmpty else { return nil }
-        takeBack(placement[...], request)
-        defer {
-            for task in placement {
-                fleet.take(request, node: task.node.position, devices: task.devices)
-            }
-        }
-        var worst: PlacementShortfall?
-        for entry in over where entry.charge > fleet.domainCharge[Int(entry.domain)] {
-            let missing = Milliwatts(entry.charge - fleet.domainBudget[Int(entry.domain)])
-            guard missing > worst?.missing ?? .zero else { continue }
-            worst = PlacementShortfall(domain: DomainIndex(Int(entry.domain)), missing: missing)
-        }
-        return worst
-    }
-
-    private mutating func takeBack(
-        _ placement: ArraySlice<TaskPlacement>, _ request: PlacementRequest
-    ) {
-        for task in placement.reversed() {
-            fleet.take(request, node: task.node.position, devices: task.devices, giveBack: true)
-        }
-    }
-
-    private mutating func giveBack(_ job: HeldJob) {
-        takeBack(job.placement[...], job.request)
-        for task in job.placement { scores.nodeChanged(task.node.position) }
-    }
-
-    private mutating func note(_ entry: UndoEntry) {
-        if openCheckpoints > 0 { undo.append(entry) }
-    }
-
-    private mutating func close() {
-        openCheckpoints -= 1
-        if openCheckpoints == 0 { undo.removeAll(keepingCapacity: true) }
-    }
-
-    private mutating func revert(_ entry: UndoEntry) {
-        switch entry {
-        case .held(let job):
-            guard let entry = held.removeValue(forKey: job) else {
-                preconditionFailure("\(job) was held and is not there")
-            }
-            giveBack(entry)
-        case .released(let job, let entry):
-            for task in entry.placement {
-                fleet.take(entry.request, node: task.node.position, devices: task.devices)
-                scores.nodeChanged(task.node.position)
-            }
-            held[job] = entry
-        case .eligibility(let node, let old):
-            fleet.ineligibility[node] = old
-            scores.nodeChanged(node)
-        case .minimumCharge(let node, let old):
-            fleet.minimumCharge[node] = old
-            fleet.recharge(node)
-        case .budget(let domain, let old):
-            fleet.domainBudget[domain] = old
-        }
+        guard fleet == other.fleet, jobs.jobs.count == other.jobs.jobs.count else { return false }
+        return jobs.jobs.allSatisfy { placement(of: $0) == other.placement(of: $0) }
     }
 }

@@ -126,6 +126,17 @@ extension PlacementFleet {
         return sum
     }
 
+    /// What one more task grows the charge of a node by, on the devices where that is least.
+    ///
+    /// The node passes ``obstacle(node:_:)``.
+    func leastGrowth(node: Int, _ request: PlacementRequest) -> Int64 {
+        guard request.gpuCount > 0, let devices = cheapestDevices(node: node, request) else {
+            return 0
+        }
+        return chargeGrowth(
+            node: node, floorSum: floorSum(node: node, adding: request, on: devices))
+    }
+
     /// What the charge of a node grows by when its floors become this sum.
     func chargeGrowth(node: Int, floorSum: Int64) -> Int64 {
         charge(node: node, floorSum: floorSum) - nodeCharge[node]

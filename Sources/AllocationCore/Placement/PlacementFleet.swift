@@ -40,6 +40,8 @@ struct PlacementFleet: Hashable, Sendable {
     // Domains.
     var domainBudget: [Int64]
     var domainCharge: [Int64]
+    /// Sums of the charges above the floors: of `nodeCharge - floorSum`.
+    var domainSlack: [Int64]
     /// The domains of each node, all trees, leaves before their ancestors: a slice of ``nodeDomains``.
     let nodeDomainStarts: [Int32]
     let nodeDomains: [Int32]
@@ -90,11 +92,19 @@ struct PlacementFleet: Hashable, Sendable {
         nodeDomainStarts = starts
         nodeDomains = domains
         domainCharge = charges
+        domainSlack = [Int64](repeating: 0, count: charges.count)
     }
 
     static func mask(count: Int) -> UInt64 {
         precondition(count <= 64, "a node has at most 64 GPUs, not \(count)")
         return count == 64 ? .max : (1 << UInt64(count)) - 1
+    }
+
+    /// Bytes that the columns take.
+    var byteCount: Int {
+        let nodes = nodeType.capacity * (3 * 4 + 2 * 4 + 8 + 4 + 1 + 3 * 8 + 4)
+        let gpus = gpuFreeMilli.capacity * 2 + gpuHeldFloor.capacity * 8
+        return nodes + gpus + nodeDomains.capacity * 4 + domainBudget.capacity * 24
     }
 
     // MARK: - Reading
@@ -148,32 +158,56 @@ struct PlacementFleet: Hashable, Sendable {
     mutating func take(
         _ request: PlacementRequest, node: Int, devices: [UInt16], giveBack: Bool = false
     ) {
+        let mask = devices.reduce(UInt64(0)) { $0 | 1 << UInt64($1) }
+        take(request, node: node, mask: mask, giveBack: giveBack)
+    }
+
+    /// As ``take(_:node:devices:giveBack:)``, with one bit for each device.
+    mutating func take(
+        _ request: PlacementRequest, node: Int, mask: UInt64, giveBack: Bool = false
+    ) {
         let sign: Int64 = giveBack ? -1 : 1
         freeCPU[node] = UInt32(Int64(freeCPU[node]) - sign * Int64(request.cpuMilli))
         freeMemory[node] = UInt32(Int64(freeMemory[node]) - sign * Int64(request.memoryMiB))
+        guard mask != 0 else { return }
+        let type = Int(nodeType[node])
         let floor = PlacementFleet.taskFloor(
-            perGPU: request.floorMilliwatts[Int(nodeType[node])], milli: request.gpuMilli)
-        for device in devices {
-            let gpu = Int(firstGPU[node]) + Int(device)
-            let before = self.floor(node: node, device: Int(device))
-            let free = Int64(gpuFreeMilli[gpu]) - sign * Int64(request.gpuMilli)
+            perGPU: request.floorMilliwatts[type], milli: request.gpuMilli)
+        let milli = sign * Int64(request.gpuMilli)
+        var change: Int64 = 0
+        var isFree = freeDevices[node]
+        var left = mask
+        while left != 0 {
+            let device = left.trailingZeroBitCount
+            left &= left - 1
+            let gpu = Int(firstGPU[node]) + device
+            change -= self.floor(node: node, device: device)
+            let free = Int64(gpuFreeMilli[gpu]) - milli
             gpuFreeMilli[gpu] = UInt16(free)
-            freeMilli[node] = UInt32(Int64(freeMilli[node]) - sign * Int64(request.gpuMilli))
             gpuHeldFloor[gpu] += sign * floor
             let bit: UInt64 = 1 << UInt64(device)
-            freeDevices[node] = free == 1000 ? freeDevices[node] | bit : freeDevices[node] & ~bit
-            floorSum[node] += self.floor(node: node, device: Int(device)) - before
+            isFree = free == 1000 ? isFree | bit : isFree & ~bit
+            change += self.floor(node: node, device: device)
         }
-        recharge(node)
+        freeDevices[node] = isFree
+        freeMilli[node] = UInt32(Int64(freeMilli[node]) - milli * Int64(mask.nonzeroBitCount))
+        floorSum[node] += change
+        recharge(node, floorChange: change)
     }
 
-    /// Brings the charge of a node, and of its domains, in line with its floors.
-    mutating func recharge(_ node: Int) {
+    /// Brings the charge of a node, and of its domains, in line with its floors, whose sum has just
+    /// grown by `floorChange`.
+    mutating func recharge(_ node: Int, floorChange: Int64 = 0) {
         let charge = charge(node: node, floorSum: floorSum[node])
         let change = charge - nodeCharge[node]
-        guard change != 0 else { return }
-        nodeCharge[node] = charge
-        for position in domains(of: node) { domainCharge[Int(nodeDomains[position])] += change }
+        if change != 0 {
+            nodeCharge[node] = charge
+            for position in domains(of: node) { domainCharge[Int(nodeDomains[position])] += change }
+        }
+        guard change != floorChange else { return }
+        for position in domains(of: node) {
+            domainSlack[Int(nodeDomains[position])] += change - floorChange
+        }
     }
 
     /// What is inconsistent, or nil.
@@ -181,6 +215,7 @@ struct PlacementFleet: Hashable, Sendable {
     /// For tests and debug builds.
     func firstBrokenInvariant() -> String? {
         var sums = [Int64](repeating: 0, count: domainBudget.count)
+        var slacks = sums
         for node in 0..<nodeCount {
             let count = Int(typeGPUCount[Int(nodeType[node])])
             let floors = (0..<count).reduce(Int64(0)) { $0 + floor(node: node, device: $1) }
@@ -199,8 +234,10 @@ struct PlacementFleet: Hashable, Sendable {
             }
             for position in domains(of: node) {
                 sums[Int(nodeDomains[position])] += nodeCharge[node]
+                slacks[Int(nodeDomains[position])] += nodeCharge[node] - floorSum[node]
             }
         }
+        guard slacks == domainSlack else { return "slack of domains" }
         return sums == domainCharge ? nil : "charges of domains"
     }
 }
@@ -214,8 +251,9 @@ extension PlacementFleet {
             freeMemory[node] = typeMemory[type]
             freeDevices[node] = PlacementFleet.mask(count: Int(typeGPUCount[type]))
             freeMilli[node] = UInt32(typeGPUCount[type]) * 1000
+            let change = typeFallback[type] - floorSum[node]
             floorSum[node] = typeFallback[type]
-            recharge(node)
+            recharge(node, floorChange: change)
         }
         for gpu in gpuFreeMilli.indices {
             gpuFreeMilli[gpu] = 1000

@@ -25,6 +25,8 @@ struct PlacementRequest: Hashable, Sendable {
     var wishes = LevelWishes()
     /// Where the scores of its tasks are kept, or -1.
     var shape = -1
+    /// Which scores ``shape`` refers to: those of another time are gone.
+    var shapeEpoch = 0
 
     /// The same without kept scores: for searches in a fleet that is changed on trial.
     var uncached: PlacementRequest {

@@ -16,6 +16,10 @@ struct PlacementTree: Hashable, Sendable {
     ///
     /// Then a cheapest first search over identical tasks is exact.
     let isLaminar: Bool
+    /// By tree: whether its domains nest with those of the primary tree.
+    let nestsWithPrimary: [Bool]
+    /// The domains of the primary tree, level by level.
+    let ranks: DomainRanks
 
     init(_ topology: Topology) {
         var depth = [Int](repeating: 0, count: topology.domains.count)
@@ -38,6 +42,14 @@ struct PlacementTree: Hashable, Sendable {
             .filter { topology.domains[$0].tree == 0 && !nodes[$0].isEmpty }
             .sorted { (-depth[$0], $0) < (-depth[$1], $1) }
             .map { Int32($0) }
+        ranks = DomainRanks(nodes, level: domainLevel)
+        let trees = domainTree
+        nestsWithPrimary = (0..<treeCount).map { tree in
+            let both = nodes.indices.map {
+                trees[$0] == 0 || Int(trees[$0]) == tree ? nodes[$0] : []
+            }
+            return PlacementTree.isLaminar(both, nodeCount: topology.nodes.count)
+        }
         isLaminar = PlacementTree.isLaminar(nodes, nodeCount: topology.nodes.count)
     }
 

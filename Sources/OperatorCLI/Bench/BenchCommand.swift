@@ -6,7 +6,7 @@ internal import ArgumentParser
 struct BenchCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "bench", abstract: "Measure how fast this build is on this machine.",
-        subcommands: [BenchCodec.self, BenchReports.self, BenchSolve.self])
+        subcommands: [BenchCodec.self, BenchPlace.self, BenchReports.self, BenchSolve.self])
 }
 
 /// `busbar bench reports`: what one coordinator core takes in.

@@ -121,13 +121,23 @@ struct PlacementExperimentTests {
         }
     }
 
+    @Test("A score is the rounded logistic of the gain")
+    func score() throws {
+        var generator = SeededGenerator(seed: 1)
+        let topology = RandomFleet.topology(.single, &generator)
+        let model = FragmentationModel(.typical, topology)
+        #expect(model.total == 100)
+        // Gains in tenths of thousandths of a GPU times the total.
+        #expect(model.score(gain: 0) == 50)
+        #expect(model.score(gain: -1) == 49)
+        #expect(model.score(gain: -8_000_000) == 0)
+        #expect(model.score(gain: 1_000_000) == 73)
+    }
+
     @Test("The logarithm is the logarithm")
     func logarithm() {
         #expect(abs(FragmentationModel.logarithm(2.718281828459045) - 1) < 1e-14)
         #expect(abs(FragmentationModel.logarithm(99) - 4.595119850134589) < 1e-14)
         #expect(FragmentationModel.logarithm(1) == 0)
-        #expect(FragmentationModel.score(gain: 0) == 50)
-        #expect(FragmentationModel.score(gain: -8) == 0)
-        #expect(FragmentationModel.score(gain: 1) == 73)
     }
 }
