@@ -135,6 +135,10 @@ package enum PlaceFleet {
                 topology.domains[domain].limit = Milliwatts(
                     isBinding ? idle + (all - idle) * 3 / 4 : all)
             }
+            for site in topology.sites.indices {
+                topology.sites[site].allotment =
+                    topology.domains[topology.sites[site].root.position].limit
+            }
         }
     }
 }
