@@ -159,7 +159,9 @@ let allTargets: [Target] = [
     // Programs: arguments and `run`, nothing else.
     program("busbar-agent", ["AgentService", argumentParser]),
     program("busbar-enforcer", ["EnforcerService", argumentParser]),
-    program("busbar-coordinator", ["CoordinatorService", "StoreAccess", argumentParser]),
+    program(
+        "busbar-coordinator",
+        ["CoordinatorService", "DecisionStoreEtcd", "StoreAccess", argumentParser]),
     program("busbar", ["OperatorCLI"]),
 
     // Tests.
@@ -192,7 +194,9 @@ let allTargets: [Target] = [
     tests(
         "DecisionStore",
         ["DecisionStoreEtcd", "DecisionStoreSQLite", "EtcdTestSupport", "FleetModel", grdb]),
-    tests("StoreAccess", ["DecisionStore", "DecisionStoreEtcd"]),
+    tests(
+        "StoreAccess",
+        ["DecisionStore", "DecisionStoreEtcd", "EtcdTestSupport", "FleetModel"]),
     tests("Configuration", ["AllocationCore", "FleetModel"]),
     tests("SolveFiles", ["AllocationCore"]),
     tests("LocalSocket", ["Wire"]),
@@ -213,6 +217,7 @@ let allTargets: [Target] = [
         "CoordinatorService",
         [
             "ControlPlane", "DecisionStoreSQLite", "FleetModel", "Configuration", "SecureTransport",
+            "StoreAccess",
             "CertificateAuthority", "TLSEngine", "Wire", nioCore, nioPosix, logging,
         ]),
     tests(

@@ -105,10 +105,13 @@ struct StoreOpener {
         }
     }
 
+    /// Reads all records, unless the store says of itself that they must not be used.
     private func load(_ store: any DecisionStore) async throws(StoreError) -> StoreSnapshot {
-        try await patiently("load") { () async throws(StoreError) in
+        var snapshot = try await patiently("load") { () async throws(StoreError) in
             try await store.load(prefix: "")
         }
+        if let refusal = StoreMarks(takenFrom: &snapshot).refusal { throw .failed(refusal) }
+        return snapshot
     }
 
     private func patiently<Value: Sendable>(

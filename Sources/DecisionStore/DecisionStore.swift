@@ -9,7 +9,7 @@ package import FleetModel
 ///
 /// Contract, kept by every implementation and checked by one conformance suite:
 ///
-/// * **Durable.** When ``commit(_:under:)`` or ``campaign(role:candidate:epochID:)`` returns, the
+/// * **Durable.** When ``commit(_:under:)`` or ``campaign(role:candidate:epochID:above:)`` returns, the
 ///   write survives a crash of the process and of the machine.
 /// * **Atomic.** A batch is applied whole or not at all, and readers never see a part of it.
 /// * **Fenced.** A commit under a leadership whose epoch is not the newest of its role changes
@@ -25,18 +25,19 @@ package import FleetModel
 package protocol DecisionStore: AnyObject, Sendable {
     /// Waits until `candidate` leads `role`, and raises the role's epoch.
     ///
-    /// The epoch is one above the newest of the role; commits under any older leadership fail from
-    /// that moment. Read the records that the role guards **after** this returns.
+    /// The epoch is one above the newest of the role, or one above `floor` where that is higher;
+    /// commits under any older leadership fail from that moment. Read the records that the role guards **after** this returns.
     ///
     /// - Parameters:
     ///   - role: what is led, such as `fleet` or `site/dublin`; a good ``StoreKey``.
     ///   - candidate: who leads, for people to read.
     ///   - epochID: random bits that name this epoch, so that a store put back to an older state
     ///     cannot pass its epochs off as the lost ones.
+    ///   - floor: an epoch that is known to have been, in a store that these records come from.
     /// - Returns: the leadership, to be handed to every commit.
     /// - Throws: ``StoreError``; after ``StoreError/ambiguous(_:)`` campaign again.
     func campaign(
-        role: String, candidate: String, epochID: RandomID
+        role: String, candidate: String, epochID: RandomID, above floor: UInt64
     ) async throws(StoreError) -> Leadership
 
     /// Returns when `leadership` has been lost: another candidate leads, it was given up, or the
@@ -79,4 +80,13 @@ package protocol DecisionStore: AnyObject, Sendable {
 
     /// Finishes the commits that have begun, then lets go of the store. Idempotent.
     func close() async
+}
+
+extension DecisionStore {
+    /// Waits until `candidate` leads `role`, and raises the role's epoch by one.
+    package func campaign(
+        role: String, candidate: String, epochID: RandomID
+    ) async throws(StoreError) -> Leadership {
+        try await campaign(role: role, candidate: candidate, epochID: epochID, above: 0)
+    }
 }

@@ -6,7 +6,7 @@ package import FleetModel
 package struct Leadership: Hashable, Sendable {
     package var role: String
     package var candidate: String
-    /// One above the epoch before; the first is 1.
+    /// Above the epoch before; the first is 1 or above what the campaign knew.
     package var epoch: UInt64
     package var epochID: RandomID
     /// The revision of the election.

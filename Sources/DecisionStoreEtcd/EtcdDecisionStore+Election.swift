@@ -19,7 +19,7 @@ extension EtcdDecisionStore {
     private static let turnInterval = Duration.milliseconds(100)
 
     package func campaign(
-        role: String, candidate: String, epochID: RandomID
+        role: String, candidate: String, epochID: RandomID, above floor: UInt64
     ) async throws(StoreError) -> Leadership {
         try StoreKey.validate(role)
         try checkOpen()
@@ -30,7 +30,8 @@ extension EtcdDecisionStore {
             // The key has gone, with its lease: stand again, at the end of the queue.
             await abandon(role)
         }
-        let leadership = try await raiseEpoch(role, candidate: candidate, epochID: epochID)
+        let leadership = try await raiseEpoch(
+            role, candidate: candidate, epochID: epochID, above: floor)
         try checkOpen()
         // Batches that wait belong to the leadership before; the writer refuses them.
         let waiting = roles[role]?.queue ?? []
@@ -235,13 +236,13 @@ extension EtcdDecisionStore {
     /// Each attempt compares the epoch that it replaces, and its value has a random id: repeating it
     /// finds out whether the first was applied, and makes it impossible when it was not.
     private func raiseEpoch(
-        _ role: String, candidate: String, epochID: RandomID
+        _ role: String, candidate: String, epochID: RandomID, above floor: UInt64
     ) async throws(StoreError) -> Leadership {
         var (found, revision) = try await cluster.epoch(of: role)
         while true {
             try checkOpen()
             let epoch = EtcdEpoch(
-                number: (found?.number ?? 0) + 1, id: epochID, isHeld: true,
+                number: max(found?.number ?? 0, floor) + 1, id: epochID, isHeld: true,
                 candidate: candidate,
                 predecessor: found.map { .init(epoch: $0.number, epochID: $0.id) })
             func leadership(at revision: Int64) -> Leadership {

@@ -42,11 +42,11 @@ package final class SQLiteDecisionStore: DecisionStore {
     }
 
     package func campaign(
-        role: String, candidate: String, epochID: RandomID
+        role: String, candidate: String, epochID: RandomID, above floor: UInt64
     ) async throws(StoreError) -> Leadership {
         try StoreKey.validate(role)
         let outcome = await submit(
-            .campaign(role: role, candidate: candidate, epochID: epochID))
+            .campaign(role: role, candidate: candidate, epochID: epochID, floor: floor))
         guard case .elected(let leadership) = try outcome.get() else {
             preconditionFailure("a campaign must end in an election or an error")
         }
@@ -107,7 +107,7 @@ package final class SQLiteDecisionStore: DecisionStore {
 /// A write that waits for its turn.
 private struct Request {
     enum Work {
-        case campaign(role: String, candidate: String, epochID: RandomID)
+        case campaign(role: String, candidate: String, epochID: RandomID, floor: UInt64)
         case resign(Leadership)
         case commit(StoreBatch, Leadership)
     }
@@ -215,10 +215,11 @@ extension SQLiteDecisionStore {
         _ work: Request.Work
     ) throws(StoreError) -> Result<WriteOutcome, StoreError> {
         switch work {
-        case .campaign(let role, let candidate, let epochID):
+        case .campaign(let role, let candidate, let epochID, let floor):
             return .success(
                 .elected(
-                    try database.elect(role: role, candidate: candidate, epochID: epochID)))
+                    try database.elect(
+                        role: role, candidate: candidate, epochID: epochID, above: floor)))
         case .resign(let leadership):
             return try database.resign(leadership).map { .resigned }
         case .commit(let batch, let leadership):

@@ -129,10 +129,10 @@ extension SQLiteRecords {
 
     /// Raises the epoch of a role.
     func elect(
-        role: String, candidate: String, epochID: RandomID
+        role: String, candidate: String, epochID: RandomID, above floor: UInt64
     ) throws(StoreError) -> Leadership {
         let old = epochs[role]
-        let epoch = Epoch(number: (old?.number ?? 0) + 1, id: epochID, isHeld: true)
+        let epoch = Epoch(number: max(old?.number ?? 0, floor) + 1, id: epochID, isHeld: true)
         try sql { database in
             try self.advance(database)
             try database.cachedStatement(

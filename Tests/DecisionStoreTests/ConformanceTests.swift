@@ -23,6 +23,22 @@ import Testing
         }
     }
 
+    @Test(
+        "A campaign can begin above an epoch that the store never had",
+        arguments: StoreKind.allCases)
+    func epochsAboveFloor(kind: StoreKind) async throws {
+        try await kind.withStore { store in
+            let first = try await store.campaign(
+                role: "fleet", candidate: "test", epochID: RandomID(high: 1, low: 1), above: 41)
+            #expect(first.epoch == 42)
+            #expect(first.predecessor == nil)
+            let second = try await store.campaign(
+                role: "fleet", candidate: "test", epochID: RandomID(high: 1, low: 2), above: 7)
+            #expect(second.epoch == 43)
+            #expect(second.predecessor?.epoch == 42)
+        }
+    }
+
     @Test("A deposed leader changes nothing", arguments: StoreKind.allCases)
     func deposed(kind: StoreKind) async throws {
         try await kind.withStore { store in

@@ -53,7 +53,8 @@ struct ImportRulesTests {
         "busbar-agent": ["AgentService", "ArgumentParser"],
         "busbar-enforcer": ["ArgumentParser", "EnforcerService"],
         "busbar-coordinator": [
-            "ArgumentParser", "CoordinatorService", "SecureTransport", "StoreAccess",
+            "ArgumentParser", "CoordinatorService", "DecisionStoreEtcd", "SecureTransport",
+            "StoreAccess",
         ],
     ]
 

@@ -78,6 +78,6 @@ struct Busbar: AsyncParsableCommand {
             CancelCommand.self, CordonCommand.self, UncordonCommand.self, DrainCommand.self,
             WhyCommand.self, ValidateCommand.self, TopologyCommand.self,
             SolveCommand.self, HardwareCommand.self, BenchCommand.self, SimulateCommand.self,
-            VersionCommand.self,
+            StoreForward.self, BackupForward.self, RestoreForward.self, VersionCommand.self,
         ])
 }

@@ -10,6 +10,7 @@ import Logging
 import NIOCore
 import NIOPosix
 import SecureTransport
+import StoreAccess
 import Synchronization
 import TLSEngine
 import Testing
@@ -100,11 +101,14 @@ final class TestWorld: Sendable {
             readyFilePath: "\(directory)/ready.json")
     }
 
-    /// Starts a coordinator on the files.
-    func start() async throws -> RunningCoordinator {
+    /// Starts a coordinator on the files, with stores in a folder of the world's.
+    func start(store: String = "store") async throws -> RunningCoordinator {
         var log = Logger(label: "test") { StreamLogHandler.standardError(label: $0) }
         log.logLevel = .error
         let loop = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+        var options = options
+        options.fleetStore = StoreLocation(folder: "\(directory)/\(store)")
+        options.siteStore = options.fleetStore
         let coordinator = try await Coordinator.open(options, on: loop.next(), log: log)
         let ports = try await coordinator.serve()
         let ended = Task { () async -> CoordinatorError? in
