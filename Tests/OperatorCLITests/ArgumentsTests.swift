@@ -53,6 +53,20 @@ struct ArgumentsTests {
         #expect(await Program.run(arguments) == ExitStatus.usage.rawValue)
     }
 
+    @Test("A thing that there is not is named, and not the option behind it")
+    func unknownThings() throws {
+        let failure = try #require(
+            Program.unknownSubcommand(["describe", "gpu", "x", "--state", "d"]))
+        #expect(failure.status == .usage)
+        #expect(failure.message == "`busbar describe` knows no 'gpu'")
+        #expect(failure.hint?.contains("job, node, domain") == true)
+        let empty = try #require(Program.unknownSubcommand(["get", "--state", "d"]))
+        #expect(empty.message == "`busbar get` of what?")
+        for good in [["get", "jobs"], ["describe", "node"], ["status"], ["bogus"], []] {
+            #expect(Program.unknownSubcommand(good) == nil)
+        }
+    }
+
     @Test("The options of a job make the job that they say")
     func job() throws {
         let command = try SubmitCommand.parse([

@@ -51,6 +51,10 @@ package enum Program {
             Terminal.write(Busbar.fullMessage(for: error) + "\n", to: 1)
             return ExitStatus.success.rawValue
         }
+        if let failure = unknownSubcommand(Arguments.normalized(arguments)) {
+            report(failure, arguments)
+            return failure.status.rawValue
+        }
         let message = Busbar.message(for: error).split(separator: "\n").joined(separator: " ")
         let known = Busbar.configuration.subcommands.compactMap { $0.configuration.commandName }
         let words = Arguments.normalized(arguments).prefix(1).filter(known.contains)
@@ -58,6 +62,25 @@ package enum Program {
         report(
             CommandFailure(.usage, message, hint: "see `\(command) --help`"), arguments)
         return ExitStatus.usage.rawValue
+    }
+
+    /// What is wrong with `busbar get THING` when there is no such thing: the parser would name the
+    /// first option behind it, which is in order.
+    static func unknownSubcommand(_ arguments: [String]) -> CommandFailure? {
+        guard let first = arguments.first,
+            let command = Busbar.configuration.subcommands.first(where: {
+                $0.configuration.commandName == first
+            })
+        else { return nil }
+        let names = command.configuration.subcommands.compactMap { $0.configuration.commandName }
+        guard !names.isEmpty, command.configuration.defaultSubcommand == nil else { return nil }
+        let given = arguments.dropFirst().first
+        if let given, names.contains(given) || given == "help" { return nil }
+        let isName = given.map { !$0.hasPrefix("-") } ?? false
+        return CommandFailure(
+            .usage,
+            isName ? "`busbar \(first)` knows no '\(given ?? "")'" : "`busbar \(first)` of what?",
+            hint: "one of: " + names.joined(separator: ", "))
     }
 }
 

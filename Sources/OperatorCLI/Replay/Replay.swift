@@ -106,9 +106,7 @@ struct Replay {
                 phase, fraction: Double(done) / Double(specs.count),
                 detail: "\(done)/\(specs.count)")
         } answered: { (index, answer) throws(CommandFailure) in
-            guard let outcome = try ReplayOutcome(answer) else {
-                throw OperatorClient.unexpected(nil)
-            }
+            let outcome = try Replay.outcome(of: specs[index], answer)
             tally.count(outcome, specs[index])
             if outcome.sendCount > 1 { doubts.resent(at: index) }
             switch outcome.result {
@@ -126,6 +124,21 @@ struct Replay {
         placedJobs += outcomes
         if done < specs.count { progress.clear() }
         return tally
+    }
+
+    /// What became of a job; a request that the fleet cannot take is told by the job's name.
+    private static func outcome(
+        of spec: JobSpec, _ answer: Result<OperatorClient.Answer, CommandFailure>
+    ) throws(CommandFailure) -> ReplayOutcome {
+        do throws(CommandFailure) {
+            guard let outcome = try ReplayOutcome(answer) else {
+                throw OperatorClient.unexpected(nil)
+            }
+            return outcome
+        } catch {
+            throw CommandFailure(
+                error.status, "job '\(spec.name)': \(error.message)", hint: error.hint)
+        }
     }
 
     private mutating func cancelSome() async throws(CommandFailure) {

@@ -113,9 +113,18 @@ package struct StateDirectory: Hashable, Sendable {
                 attributes: [.posixPermissions: 0o700])
         } catch {
             throw CommandFailure(
-                .permission, "cannot make the directory \(path): \(error.localizedDescription)",
+                .permission, "cannot make the directory \(path): \(reason(of: error))",
                 hint: "choose another place with --state")
         }
+    }
+
+    /// What the system says of an error of Foundation, in few words.
+    private static func reason(of error: any Error) -> String {
+        let below = (error as NSError).userInfo[NSUnderlyingErrorKey] as? NSError
+        guard let below, below.domain == NSPOSIXErrorDomain else {
+            return error.localizedDescription
+        }
+        return systemError(Int32(below.code))
     }
 
     /// Replaces a file by one with these contents; a private one is readable for this user only.
@@ -126,7 +135,8 @@ package struct StateDirectory: Hashable, Sendable {
             try Data(bytes).write(to: URL(fileURLWithPath: path), options: .atomic)
         } catch {
             throw CommandFailure(
-                .permission, "cannot write \(path): \(error.localizedDescription)")
+                .permission, "cannot write \(path): \(reason(of: error))",
+                hint: "make room or choose another place with --state")
         }
         chmod(path, isPrivate ? 0o600 : 0o644)
     }

@@ -34,6 +34,11 @@ extension UpSession {
 
     private func runFleet() async throws(CommandFailure) -> UpSummary {
         guard try await startProcesses() else {
+            if !Interruption.hasCome {
+                throw CommandFailure(
+                    .negative, "the time was over before the fleet was up",
+                    hint: "give it more with --for; the logs are in \(options.directory.logs)")
+            }
             return await summary(nil, last: nil, firstPlaced: nil)
         }
         let address = try FleetAddress(options.directory)
