@@ -69,7 +69,10 @@ import Wire
         let isRepaired = await wait { back.seen.starts.count == 1 && back.seen.stops == [stray] }
         #expect(isRepaired)
         try await client.waitFor(job, .running)
-        #expect(try await client.events().contains { $0.kind == "task-restarted" })
+        let isTold = try await wait {
+            try await client.events().contains { $0.kind == "task-restarted" }
+        }
+        #expect(isTold)
         try await second.stop()
     }
 

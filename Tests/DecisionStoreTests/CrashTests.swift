@@ -134,8 +134,9 @@ private func refusesEverything(
 private func checkAcknowledged(
     _ fixture: StoreFixture, notes: String, epoch: UInt64
 ) async throws {
-    let bytes = (try? Data(contentsOf: URL(filePath: notes))) ?? Data()
-    let acknowledged = bytes.count / 8
+    // Its size alone: Foundation loses a page for every empty file that it reads whole.
+    let size = try? FileManager.default.attributesOfItem(atPath: notes)[.size] as? Int
+    let acknowledged = (size ?? 0) / 8
     let store = try fixture.open()
     let keys = Set(try await store.keys("\(epoch)/"))
     // The commit that was under way may be there as well, but only whole.

@@ -227,7 +227,7 @@ struct EnforcerShareTests {
         #expect(try harness.hardware.enforced("n1") == [700_000, 300_000])
 
         var highest: UInt32 = 0
-        harness.hardware.afterCommand = { _ in
+        harness.hardware.afterCommand = { [unowned harness] _ in
             highest = max(highest, (try? harness.enforcedWatts()) ?? 9999)
         }
         let begun = harness.clock.reading.rawNanoseconds
@@ -384,7 +384,7 @@ struct EnforcerFaultTests {
         harness.send(.shareRequest(capMilliwatts: [300_000, 300_000]))
         harness.run(200 * millisecond)
         var highest: UInt32 = 0
-        harness.hardware.afterCommand = { command in
+        harness.hardware.afterCommand = { [unowned harness] command in
             highest = max(highest, (try? harness.enforcedWatts()) ?? 9999)
             if case .setCap(_, 0, 700_000) = command { harness.hardware.losesAnswers = true }
         }

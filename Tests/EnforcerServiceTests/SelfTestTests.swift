@@ -54,7 +54,7 @@ struct SelfTestTests {
         let harness = try EnforcerHarness(pairFleet(enforcementClass: .supervised))
         harness.run(200 * millisecond)
         var highest: UInt32 = 0
-        harness.hardware.afterCommand = { _ in
+        harness.hardware.afterCommand = { [unowned harness] _ in
             highest = max(highest, (try? harness.enforcedWatts()) ?? 9999)
         }
         let marker = try killed(harness)

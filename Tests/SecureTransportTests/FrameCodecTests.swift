@@ -68,6 +68,7 @@ import Testing
     @Test("A length over the limit is refused before a byte of it is taken in")
     func tooLong() throws {
         let channel = try channel()
+        defer { _ = try? channel.finish(acceptAlreadyClosed: true) }
         #expect(throws: CloseReason.frameTooLong(byteCount: 1001, limit: 1000)) {
             try channel.writeInbound(ByteBuffer(bytes: [0, 0, 3, 0xe9]))
         }
@@ -77,6 +78,7 @@ import Testing
     @Test("A frame before the fault is delivered, one after it is not")
     func afterFault() throws {
         let channel = try channel()
+        defer { _ = try? channel.finish(acceptAlreadyClosed: true) }
         #expect(throws: CloseReason.frameEmpty) {
             try channel.writeInbound(
                 ByteBuffer(bytes: framed([1]) + [0, 0, 0, 0] + framed([2])))
@@ -88,6 +90,7 @@ import Testing
     @Test("A frame has five seconds from its first byte, and a byte now and then does not help")
     func slow() throws {
         let channel = try channel()
+        defer { _ = try? channel.finish(acceptAlreadyClosed: true) }
         let loop = channel.embeddedEventLoop
         try channel.writeInbound(ByteBuffer(bytes: [0, 0, 0]))
         for byte in [100, 1, 1, 1] as [UInt8] {
