@@ -352,7 +352,9 @@ struct PlacementIndex: Sendable {
     mutating func lower(_ block: Int, to room: Int64, _ fleet: PlacementFleet) {
         let isLowered = columns.mask(
             &blockRows, block * rows.stride, stride: rows.stride, room: room)
-        note(block, loweredTo: isLowered ? room : .max)
+        // What was taken out before stays out, and comes back no sooner.
+        let wasLowered = loweredRoom[block] < .max
+        note(block, loweredTo: isLowered || wasLowered ? min(room, loweredRoom[block]) : .max)
         refillAround(block, fleet)
     }
 
