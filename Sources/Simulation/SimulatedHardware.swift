@@ -11,6 +11,8 @@ struct SimulatedHardware {
     }
 
     private(set) var limits: [Milliwatts]
+    /// Devices that take no caps any more.
+    private var stuck: UInt64 = 0
     private var settling: [Settling] = []
     /// True while a lowered device may still be enforcing its old cap.
     var isSettling: Bool { !settling.isEmpty }
@@ -23,6 +25,7 @@ struct SimulatedHardware {
 
     /// Sets one limit; a lowered device enforces the old one for a while longer.
     mutating func set(_ device: Int, _ cap: Milliwatts, now: Int64) {
+        if stuck >> UInt64(device) & 1 == 1 { return }
         if cap < limits[device] {
             settling.append(
                 Settling(device: device, cap: limits[device], until: now + settleNanoseconds))
@@ -30,8 +33,12 @@ struct SimulatedHardware {
         limits[device] = cap
     }
 
+    /// From now on a device keeps the limit that it has, until it loses power.
+    mutating func stick(_ device: Int) { stuck |= 1 << UInt64(device) }
+
     /// Takes the power away.
     mutating func powerOff() {
+        stuck = 0
         settling.removeAll()
         for device in limits.indices { limits[device] = .zero }
     }

@@ -7,6 +7,8 @@ internal import Simulation
 struct MeasuredCampaign {
     let summary: CampaignSummary
     let processorNanoseconds: Int64
+    /// The campaign with broken assumptions; nil when there was none.
+    var beyond: BeyondSummary?
 
     /// The processor time of this process so far: what one core would have taken, whoever else runs.
     static func processorNanoseconds() -> Int64 {
@@ -30,7 +32,7 @@ struct MeasuredCampaign {
         let faults = summary.faults.struck.map {
             ($0.kind.rawValue, JSONValue.integer(Int64($0.count)))
         }
-        return .object([
+        var members: [(String, JSONValue)] = [
             ("seeds", .integer(Int64(summary.runCount))),
             ("first_seed", .counter(summary.seeds.lowerBound)),
             ("last_seed", .counter(summary.seeds.upperBound)),
@@ -51,6 +53,27 @@ struct MeasuredCampaign {
             ("fault_count", .integer(Int64(summary.faults.total))), ("faults", .object(faults)),
             ("failures", .array(summary.failures.map(MeasuredCampaign.json))),
             ("state_hash", .string(hash)),
+        ]
+        if let beyond { members.append(("beyond", MeasuredCampaign.json(beyond))) }
+        return .object(members)
+    }
+
+    private static func json(_ beyond: BeyondSummary) -> JSONValue {
+        let kinds = beyond.kinds.map { kind in
+            (
+                kind.assumption.rawValue,
+                JSONValue.object([
+                    ("runs", .integer(Int64(kind.runs))),
+                    ("violations", .integer(Int64(kind.violations))),
+                    ("undetected", .integer(Int64(kind.undetected))),
+                ])
+            )
+        }
+        return .object([
+            ("runs", .integer(Int64(beyond.runs))),
+            ("violations", .integer(Int64(beyond.violations))),
+            ("undetected", .integer(Int64(beyond.undetected))), ("kinds", .object(kinds)),
+            ("undetected_seeds", .array(beyond.undetectedSeeds.map { .counter($0) })),
         ])
     }
 
@@ -78,6 +101,11 @@ struct MeasuredCampaign {
         table.append(["state hash", hash])
         for entry in summary.faults.struck {
             table.append(["fault: \(entry.kind.rawValue)", String(entry.count)])
+        }
+        if let beyond {
+            table.append(["beyond: runs", String(beyond.runs)])
+            table.append(["beyond: violations", String(beyond.violations)])
+            table.append(["beyond: unnoticed", String(beyond.undetected)])
         }
         return table.text(width: nil)
     }

@@ -26,6 +26,12 @@ struct SimulateCommand: ParsableCommand {
     @Option(help: ArgumentHelp("One seed.", valueName: "number")) var seed: UInt64?
     @Flag(help: "Print the steps of --seed up to the violation, in a world made smaller.")
     var replay = false
+    @Flag(
+        help: """
+            Then break the assumptions as well: clocks at twice the bound, GPUs that take no caps, \
+            stores put back. What that breaks must be noticed.
+            """)
+    var beyondAssumptions = false
     @Option(help: ArgumentHelp("Virtual length of the phase with faults.", valueName: "seconds"))
     var rough: Int64 = 600
     @Option(
@@ -33,9 +39,24 @@ struct SimulateCommand: ParsableCommand {
             "Virtual length of the phase after it, in which the core heals and must converge.",
             valueName: "seconds"))
     var calm: Int64 = 120
+    @Option(
+        help: ArgumentHelp(
+            "Instead: tell what would become of the topology and its jobs if this happened.",
+            discussion: "One of: " + FaultPhrase.forms.joined(separator: "; ")
+                + "; each with 'at TIME' at its end. May be given several times.",
+            valueName: "what for how long"))
+    var fault: [String] = []
+    @Option(
+        help: ArgumentHelp(
+            "The jobs that run then; without it the topology's sample jobs.", valueName: "file"))
+    var jobs: String?
     @OptionGroup var output: OutputOptions
 
     func validate() throws {
+        if !fault.isEmpty && topology == nil {
+            throw ValidationError("--fault needs a topology file")
+        }
+        if jobs != nil && fault.isEmpty { throw ValidationError("--jobs needs --fault") }
         if seed != nil && seeds != nil {
             throw ValidationError("--seed and --seeds exclude each other")
         }
@@ -46,10 +67,14 @@ struct SimulateCommand: ParsableCommand {
     }
 
     func run() throws {
+        if let topology, !fault.isEmpty {
+            return try WhatIfRun(topology: topology, jobs: jobs, faults: fault).run(output.output)
+        }
         let worlds = try WorldSource(topology: topology, rough: rough, calm: calm)
         if replay, let seed { return try Replaying(worlds: worlds, seed: seed).run() }
         let range = seed.map { $0...$0 } ?? seeds?.range ?? 1...20
-        let campaign = runCampaign(worlds, range)
+        var campaign = runCampaign(worlds, range)
+        if beyondAssumptions { campaign.beyond = runBeyond(worlds, range) }
         switch output.output {
         case .json: Terminal.write(campaign.json.text + "\n", to: 1)
         case .table, .wide: Terminal.write(campaign.text, to: 1)
@@ -59,6 +84,22 @@ struct SimulateCommand: ParsableCommand {
                 .negative, "seed \(failure.seed): \(failure.violation)",
                 hint: "see it with `\(worlds.command(seed: failure.seed)) --replay`")
         }
+        if let beyond = campaign.beyond, let seed = beyond.undetectedSeeds.first {
+            throw CommandFailure(
+                .negative, "beyond the assumptions, seed \(seed) broke a limit unnoticed")
+        }
+    }
+
+    /// Runs every seed again with one assumption broken, in turn.
+    private func runBeyond(_ worlds: WorldSource, _ range: ClosedRange<UInt64>) -> BeyondSummary {
+        var summary = BeyondSummary()
+        let kinds = BrokenAssumption.allCases
+        for seed in range {
+            let broken = kinds[Int(seed % UInt64(kinds.count))]
+            var world = FleetWorld(worlds.scenario(seed: seed).breaking(broken), seed: seed)
+            summary.add(world.run(), broken, seed: seed)
+        }
+        return summary
     }
 
     private func runCampaign(_ worlds: WorldSource, _ range: ClosedRange<UInt64>)

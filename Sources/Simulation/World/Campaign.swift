@@ -57,6 +57,39 @@ package struct CampaignSummary: Hashable, Sendable {
     package var virtualHours: Double { Double(virtualNanoseconds / 1_000_000) / 3_600_000 }
 }
 
+/// What runs with broken assumptions did together.
+package struct BeyondSummary: Hashable, Sendable {
+    /// The runs in which one assumption was broken.
+    package struct Kind: Hashable, Sendable {
+        package var assumption: BrokenAssumption
+        package var runs = 0
+        /// Runs in which a domain's hardware stood above its budget.
+        package var violations = 0
+        /// Those that nothing had noticed five seconds later.
+        package var undetected = 0
+    }
+
+    package private(set) var kinds = BrokenAssumption.allCases.map { Kind(assumption: $0) }
+    /// At most ten.
+    package private(set) var undetectedSeeds: [UInt64] = []
+
+    package init() {}
+
+    package mutating func add(_ report: WorldReport, _ broken: BrokenAssumption, seed: UInt64) {
+        guard let place = kinds.firstIndex(where: { $0.assumption == broken }) else { return }
+        kinds[place].runs += 1
+        guard report.violation != nil else { return }
+        kinds[place].violations += 1
+        if report.isDetected { return }
+        kinds[place].undetected += 1
+        if undetectedSeeds.count < 10 { undetectedSeeds.append(seed) }
+    }
+
+    package var runs: Int { kinds.reduce(0) { $0 + $1.runs } }
+    package var violations: Int { kinds.reduce(0) { $0 + $1.violations } }
+    package var undetected: Int { kinds.reduce(0) { $0 + $1.undetected } }
+}
+
 /// Makes failing runs smaller.
 package enum Shrinking {
     /// The least scenario found in which a seed still fails in the same way.

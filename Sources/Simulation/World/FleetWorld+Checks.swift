@@ -6,8 +6,16 @@ import FleetModel
 extension FleetWorld {
     mutating func note(_ kind: WorldViolation.Kind, _ detail: String) {
         guard report.violation == nil else { return }
+        // Beyond the assumptions only the promise itself counts: what domains draw.
+        if scenario.broken != nil, kind != .budget { return }
         report.violation = WorldViolation(
             kind: kind, milliseconds: now / 1_000_000, detail: detail)
+        for node in nodes.indices where story != nil && truth.charge[node] > 0 {
+            let state = truth.isRecovering[node] ? ", recovering" : ""
+            tell(
+                "\(topology.nodes[node].name) enforces \(Milliwatts(truth.enforced[node])) of "
+                    + "\(Milliwatts(truth.charge[node]))\(state)")
+        }
         tell("VIOLATION \(kind.rawValue): \(detail)")
     }
 
@@ -84,7 +92,6 @@ extension FleetWorld {
         for domain in freshGrantors[site].domains
         where truth.hasLeftCommissioning[domain.position] {
             let position = domain.position
-            if truth.domainEnforced[position] > truth.bound(position) { noteExcess(position) }
             if truth.domainCharge[position] > truth.budget[position] {
                 let charged = Milliwatts(truth.domainCharge[position])
                 let budget = Milliwatts(truth.budget[position])

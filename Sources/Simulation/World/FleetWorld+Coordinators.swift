@@ -122,6 +122,11 @@ extension FleetWorld {
         case .superseded: takeOver(coordinator)
         case .storeRolledBack(let fence):
             report.storeRollbackAlarms += 1
+            if scenario.broken == .store {
+                noteAlarm()
+                stopServing(coordinator)
+                return
+            }
             tell("c\(coordinator) sees the unknown fence \(fence) of \(topology.nodes[node].name)")
             // A stale ledger looks the same: read it again.
             takeOver(coordinator)
@@ -145,8 +150,7 @@ extension FleetWorld {
         fleetTick(coordinator)
         guard coordinators[coordinator].grantor.leads else { return }
         wishReboots(coordinator)
-        solve(coordinator)
-        tellFleet(coordinator)
+        look(coordinator)
         let clocks = coordinators[coordinator].clock.reading(now: now)
         let write = coordinators[coordinator].grantor.tick(
             now: clocks, targets: coordinators[coordinator].loop.targets,
@@ -165,22 +169,25 @@ extension FleetWorld {
         if crashes(coordinator) { return }
     }
 
-    /// Shares the site's watts, once a second.
-    private mutating func solve(_ coordinator: Int) {
-        guard let plan = coordinators[coordinator].plan,
-            now - coordinators[coordinator].lastSolve >= 900_000_000
-        else { return }
+    /// Once a second: shares the site's watts, and says how it stands.
+    private mutating func look(_ coordinator: Int) {
+        guard now - coordinators[coordinator].lastSolve >= 900_000_000 else { return }
         coordinators[coordinator].lastSolve = now
+        let views = coordinators[coordinator].grantor.domainViews()
+        tellFleet(coordinator, views)
+        if let plan = coordinators[coordinator].plan { solve(coordinator, plan, views) }
+    }
+
+    private mutating func solve(
+        _ coordinator: Int, _ plan: FleetPlanMessage, _ views: [DomainLedgerView]
+    ) {
         let clocks = coordinators[coordinator].clock.reading(now: now)
         var fixed: [Milliwatts?] = []
         fixed.reserveCapacity(coordinators[coordinator].grantor.nodes.count)
-        let grantor = coordinators[coordinator].grantor
-        grantor.forEachNode(now: clocks) { _, view in
+        coordinators[coordinator].grantor.forEachNode(now: clocks) { _, view in
             fixed.append(view.state == .live ? nil : view.charge)
         }
-        let budget = coordinators[coordinator].grantor.domainViews().map {
-            min($0.budget, $0.target)
-        }
+        let budget = views.map { min($0.budget, $0.target) }
         var changedPlans: [Int] = []
         coordinators[coordinator].loop.solve(
             held: plan.held,
@@ -263,6 +270,12 @@ extension FleetWorld {
         after(
             down,
             .coordinatorStarts(Int32(coordinator), life: coordinators[coordinator].life))
+    }
+
+    /// The store was put back: the site is served no more until an operator has looked.
+    private mutating func stopServing(_ coordinator: Int) {
+        tell("c\(coordinator) sees that the store was put back, and stops")
+        crash(coordinator, for: scenario.roughSeconds * 1_000_000_000)
     }
 
     mutating func startCoordinator(_ coordinator: Int, life: Int32) {

@@ -325,7 +325,7 @@ extension FleetWorld {
 
 extension FleetWorld {
     /// Tells the fleet leader how the site stands.
-    mutating func tellFleet(_ coordinator: Int) {
+    mutating func tellFleet(_ coordinator: Int, _ views: [DomainLedgerView]) {
         let clocks = coordinators[coordinator].clock.reading(now: now)
         let count = coordinators[coordinator].grantor.nodes.count
         var states: [NodeLeaseState] = []
@@ -337,7 +337,6 @@ extension FleetWorld {
             charges.append(view.charge)
         }
         guard states.count == count else { return }
-        let views = coordinators[coordinator].grantor.domainViews()
         let state = SiteStateMessage(
             site: coordinators[coordinator].site,
             epoch: coordinators[coordinator].grantor.currentEpoch,
@@ -367,11 +366,14 @@ extension FleetWorld {
     /// Says which floors the write that was just acknowledged holds.
     mutating func reportFloors(_ coordinator: Int) {
         guard let plan = coordinators[coordinator].planInFlight, plan.awaitsFloors else { return }
-        let grantor = coordinators[coordinator].grantor
+        var reserved: [Milliwatts] = []
+        for node in freshGrantors[coordinators[coordinator].site].nodes {
+            reserved.append(coordinators[coordinator].grantor.reservedFloors(of: node))
+        }
         let message = FloorsHeldMessage(
             site: coordinators[coordinator].site, fleetEpoch: plan.fleetEpoch,
-            number: plan.number, revision: grantor.revision,
-            reserved: grantor.nodes.map { grantor.reservedFloors(of: $0) })
+            number: plan.number, revision: coordinators[coordinator].grantor.revision,
+            reserved: reserved)
         send(
             .fleet(.floorsHeld(message)), from: parties.coordinator(coordinator),
             to: parties.coordinator(coordinators[coordinator].fleetLeader))

@@ -86,7 +86,7 @@ extension FleetWorld {
             if fleetStore.jobs[entry.job]?.requestID != entry.request {
                 note(.acknowledged, "\(entry.job) was acknowledged and is in no store")
             }
-            if generator.chance(300_000) {
+            if scenario.settings.jobNanoseconds > 0, generator.chance(300_000) {
                 jobs.cancels.append(
                     (entry.job, now + generator.uniform(1_000_000_000...60_000_000_000)))
             }

@@ -18,7 +18,7 @@ extension FleetWorld {
         case write(LedgerWrite, epoch: UInt64, SimulatedStore.Versions)
         case written(sequence: UInt64, epoch: UInt64, SimulatedStore.Outcome)
         // Everything of the fleet leader.
-        case fleet(FleetMessage)
+        indirect case fleet(FleetMessage)
     }
 
     /// Sends over a link that loses, repeats, delays and reorders.
@@ -31,7 +31,9 @@ extension FleetWorld {
             return
         }
         let settings = scenario.settings
-        if generator.chance(settings.lossPPM) {
+        // Connections to stores mend what is lost; now and then they break.
+        let isToStore = min(from, to) <= parties.fleetStore
+        if generator.chance(isToStore ? settings.lossPPM / 20 : settings.lossPPM) {
             report.faults.note(.messageLost)
             return
         }

@@ -264,6 +264,8 @@ extension FleetWorld {
         nodes[node].session = NodeSession()
         nodes[node].tasks.removeAll()
         nodes[node].isPowerOnUntold = isAnnounced
+        // It will come up uncapped: from now on its domains bear no other such node.
+        if !isAnnounced { beginRecovery(node) }
         nodes[node].hardware.powerOff()
         hardwareChanged(node)
         after(
@@ -312,7 +314,7 @@ extension FleetWorld {
     /// Takes nodes down for which the ledger says that they may go.
     mutating func wishReboots(_ coordinator: Int) {
         guard hasAskedForReboot else { return }
-        for node in coordinators[coordinator].grantor.nodes
+        for node in freshGrantors[coordinators[coordinator].site].nodes
         where nodes[node.position].isPowered && !nodes[node.position].isPowerOnUntold {
             guard coordinators[coordinator].grantor.isReadyForReboot(node) else { continue }
             report.faults.note(.powerCycle)

@@ -48,10 +48,16 @@ package struct FleetWorld {
     var hasAskedForReboot = false
     /// Nodes that stay broken in the liveness phase.
     var isLeftBroken: [Bool]
+    let meterWatches: [MeterWatch]
+    /// A copy of a site's store, to be put back.
+    var storeCopy: SimulatedStore?
+    var brokenStore: Int?
     /// Fresh grantors and loops, by site, to start a coordinator from.
     let freshGrantors: [SiteGrantor]
     let freshLoops: [SitePowerLoop]
     package internal(set) var report = WorldReport()
+    /// Somebody who notes what changes; nil for nobody.
+    var watch: FleetWatch?
     /// The story of a run, for people; kept only when asked for.
     package var story: Story?
 
@@ -99,6 +105,9 @@ package struct FleetWorld {
         case limitRestored(Int32)
         case recoveryDue(Int32)
         case fault
+        case meters
+        case look
+        case assumptionBreaks
         case clockDrifts(Int32)
         case jobArrives
         case taskEnds(Int32, session: UInt64, RunningTask)
@@ -128,6 +137,14 @@ package struct FleetWorld {
             SiteGrantor(topology: topology, site: SiteIndex($0), rules: scenario.rules)
         }
         freshLoops = (0..<siteCount).map { SitePowerLoop(topology: topology, site: SiteIndex($0)) }
+        meterWatches = freshGrantors.map { grantor in
+            MeterWatch(
+                mostPlausible: grantor.domains.map { domain in
+                    grantor.nodes.reduce(topology.domains[domain.position].overhead) {
+                        $0 + topology.uncapped($1)
+                    }
+                })
+        }
         let isRunning = !scenario.settings.startsUncommissioned
         stores = freshGrantors.map {
             SimulatedStore(
@@ -212,13 +229,17 @@ extension FleetWorld {
             now = time
             handle(event)
             report.eventCount += 1
-            if report.violation != nil { break }
+            if let violation = report.violation {
+                let since = now - violation.milliseconds * 1_000_000
+                if scenario.broken == nil || since > FleetWorld.detectionNanoseconds { break }
+            }
         }
         if report.violation == nil {
             now = last
             if scenario.calmSeconds > 0 { checkConvergence() }
             if !truth.recount() { note(.checker, "the running sums are not the columns'") }
         }
+        judgeDetection()
         for node in nodes.indices { countHolder(node) }
         for coordinator in coordinators.indices { countGrantor(coordinator) }
         report.virtualNanoseconds = now
@@ -243,6 +264,13 @@ extension FleetWorld {
         }
         let settings = scenario.settings
         if settings.faultNanoseconds > 0 { agenda.add(.fault, at: 5_000_000_000) }
+        if watch != nil { agenda.add(.look, at: 100_000_000) }
+        if scenario.broken != nil || scenario.readsMeters {
+            agenda.add(.meters, at: 1_000_000_000)
+        }
+        if scenario.broken != nil {
+            agenda.add(.assumptionBreaks, at: generator.uniform(20_000_000_000...60_000_000_000))
+        }
         if settings.jobNanoseconds > 0 { agenda.add(.jobArrives, at: 3_000_000_000) }
         for entry in scenario.script {
             agenda.add(.scripted(entry.action), at: entry.milliseconds * 1_000_000)
@@ -278,6 +306,9 @@ extension FleetWorld {
         case .limitRestored(let domain): restoreLimit(Int(domain))
         case .recoveryDue(let node): reviewRecovery(Int(node))
         case .fault: strike()
+        case .meters: readMeters()
+        case .look: lookForWatch()
+        case .assumptionBreaks: breakAssumption()
         case .clockDrifts(let host): driftClock(Int(host))
         case .jobArrives: jobArrives()
         case .taskEnds(let node, let session, let task):

@@ -16,6 +16,9 @@ struct PowerTruth {
     private(set) var charge: [Int64]
     private(set) var domainEnforced: [Int64]
     private(set) var domainCharge: [Int64]
+    /// The highest of both since the meters were read.
+    private(set) var peakEnforced: [Int64]
+    private(set) var peakCharge: [Int64]
     /// Proven limit less overhead, as the site's store has it.
     var budget: [Int64]
     var hasLeftCommissioning: [Bool]
@@ -50,6 +53,8 @@ struct PowerTruth {
         let none = [Int64](repeating: 0, count: topology.domains.count)
         domainEnforced = none
         domainCharge = none
+        peakEnforced = none
+        peakCharge = none
         recovering = none.map { _ in 0 }
         budget = topology.domains.map { $0.budget.rawValue }
         hasLeftCommissioning = none.map { _ in false }
@@ -68,7 +73,9 @@ struct PowerTruth {
         guard change != 0 else { return }
         enforced[node] = power
         for entry in Int(domainStart[node])..<Int(domainStart[node + 1]) {
-            domainEnforced[Int(domainList[entry])] += change
+            let domain = Int(domainList[entry])
+            domainEnforced[domain] += change
+            peakEnforced[domain] = max(peakEnforced[domain], domainEnforced[domain])
         }
     }
 
@@ -77,7 +84,17 @@ struct PowerTruth {
         guard change != 0 else { return }
         charge[node] = power
         for entry in Int(domainStart[node])..<Int(domainStart[node + 1]) {
-            domainCharge[Int(domainList[entry])] += change
+            let domain = Int(domainList[entry])
+            domainCharge[domain] += change
+            peakCharge[domain] = max(peakCharge[domain], domainCharge[domain])
+        }
+    }
+
+    /// The meters were read: peaks begin anew.
+    mutating func forgetPeaks(of domains: [DomainIndex]) {
+        for domain in domains {
+            peakEnforced[domain.position] = domainEnforced[domain.position]
+            peakCharge[domain.position] = domainCharge[domain.position]
         }
     }
 

@@ -108,6 +108,10 @@ package struct WorldScenario: Sendable {
     /// Domains bear so many nodes at their uncapped draw at once, above their limits.
     package var resetsPerDomain = 1
     package var script: [WorldScriptEntry] = []
+    /// The assumption that does not hold; nil in an ordinary run.
+    package var broken: BrokenAssumption?
+    /// Meters are read, and compared with the ledger; always so with a broken assumption.
+    package var readsMeters = false
 
     /// The built-in world with the settings of a seed.
     package init(

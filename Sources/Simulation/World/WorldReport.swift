@@ -53,6 +53,12 @@ package struct WorldReport: Hashable, Sendable {
     package var resumes = 0
     package var reclaimsByTime = 0
     package var storeRollbackAlarms = 0
+    /// Readings of meters above what the ledger accounts for.
+    package var meterAlarms = 0
+    /// When something last told the operator of a broken assumption.
+    package var lastAlarm: Int64?
+    /// The violation was followed by an alarm in time.
+    package var isDetected = false
     package var hardwareWrites = 0
     package var ledgerWrites = 0
     package var jobsSubmitted = 0
