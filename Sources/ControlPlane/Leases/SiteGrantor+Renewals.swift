@@ -137,6 +137,11 @@ extension SiteGrantor {
     }
 
     /// True when the committed ledger charges the node uncapped, whatever it acknowledges.
+    ///
+    /// A leader that has been deposed and does not know it yet may say so after the node has been down
+    /// and proven again under the next one. So whoever takes the node down checks that it is still in
+    /// the boot for which ``prepareReboot(_:)`` was asked; in a later one it is on again already, which
+    /// is ``powerOnConfirmed(_:)``.
     package func isReadyForReboot(_ node: NodeIndex) -> Bool {
         guard let position = position(of: node) else { return false }
         return committed.proof[position] == .rebooting

@@ -18,7 +18,7 @@ struct Agenda<Event> {
     }
 
     private var heap: [Key] = []
-    private var payloads: [Event] = []
+    private var payloads: [Event?] = []
     private var free: [UInt32] = []
     private var added: UInt32 = 0
 
@@ -56,7 +56,10 @@ struct Agenda<Event> {
         let last = heap.removeLast()
         if !heap.isEmpty { sink(last) }
         free.append(first.slot)
-        return (first.time, payloads[Int(first.slot)])
+        guard let event = payloads[Int(first.slot)].take() else {
+            preconditionFailure("slot \(first.slot) of the agenda is empty")
+        }
+        return (first.time, event)
     }
 
     /// Puts a key in at the root, and down to where it belongs.

@@ -158,7 +158,9 @@ extension FleetWorld {
     }
 
     private mutating func askForReboot(_ node: Int) {
+        guard nodes[node].isPowered else { return }
         hasAskedForReboot = true
+        nodes[node].bootToEnd = nodes[node].boot
         for coordinator in coordinators.indices
         where coordinators[coordinator].site == nodes[node].site {
             coordinators[coordinator].grantor.prepareReboot(NodeIndex(node))

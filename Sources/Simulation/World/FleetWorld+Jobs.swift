@@ -76,24 +76,28 @@ extension FleetWorld {
 
     /// Tells clients what has become durable.
     mutating func acknowledgeClients(_ coordinator: Int) {
+        var waiting: [(job: JobID, request: RandomID, change: UInt64)] = []
         for entry in coordinators[coordinator].fleet.unacknowledged {
             guard
                 coordinators[coordinator].fleet.leader!.isDurable(entry.job, change: entry.change)
-            else { continue }
-            guard jobs.wishes.contains(where: { $0.request == entry.request }) else { continue }
-            jobs.wishes.removeAll { $0.request == entry.request }
-            jobs.acknowledged.append((entry.job, entry.request))
-            if fleetStore.jobs[entry.job]?.requestID != entry.request {
-                note(.acknowledged, "\(entry.job) was acknowledged and is in no store")
+            else {
+                waiting.append(entry)
+                continue
             }
-            if scenario.settings.jobNanoseconds > 0, generator.chance(300_000) {
-                jobs.cancels.append(
-                    (entry.job, now + generator.uniform(1_000_000_000...60_000_000_000)))
-            }
+            acknowledge(entry.job, entry.request)
         }
-        let leader = coordinators[coordinator].fleet.leader!
-        coordinators[coordinator].fleet.unacknowledged.removeAll {
-            leader.isDurable($0.job, change: $0.change)
+        coordinators[coordinator].fleet.unacknowledged = waiting
+    }
+
+    private mutating func acknowledge(_ id: JobID, _ request: RandomID) {
+        guard let place = jobs.wishes.firstIndex(where: { $0.request == request }) else { return }
+        jobs.wishes.remove(at: place)
+        jobs.acknowledged.append((id, request))
+        if fleetStore.jobs[id]?.requestID != request {
+            note(.acknowledged, "\(id) was acknowledged and is in no store")
+        }
+        if scenario.settings.jobNanoseconds > 0, generator.chance(300_000) {
+            jobs.cancels.append((id, now + generator.uniform(1_000_000_000...60_000_000_000)))
         }
     }
 }

@@ -317,6 +317,11 @@ extension FleetWorld {
         for node in freshGrantors[coordinators[coordinator].site].nodes
         where nodes[node.position].isPowered && !nodes[node.position].isPowerOnUntold {
             guard coordinators[coordinator].grantor.isReadyForReboot(node) else { continue }
+            guard nodes[node.position].boot == nodes[node.position].bootToEnd else {
+                // The boot that was to end has ended: a late leader must not end the next one, too.
+                coordinators[coordinator].grantor.powerOnConfirmed(node)
+                continue
+            }
             report.faults.note(.powerCycle)
             powerOff(node.position, isAnnounced: true)
         }

@@ -31,6 +31,8 @@ struct WorldNode {
     var record: LeaseRecord?
     var boot: Int32 = 0
     var isPowered = true
+    /// The boot that somebody has asked to end.
+    var bootToEnd: Int32 = -1
     /// The site leader does not know yet that the node is powered on again.
     var isPowerOnUntold = false
     var holder: LeaseHolder?
