@@ -132,7 +132,8 @@ struct WhatIfRun {
                 ["unusable", name(entry.node), entry.watts.description]
                     + span(entry.from, entry.until))
         }
-        text += table.text(width: nil)
+        let isUneventful = report.fallbacks.isEmpty && report.leaderless.isEmpty
+        if !isUneventful || !report.heldWatts.isEmpty { text += table.text(width: nil) }
         let hurt = report.jobs.filter { !$0.nodesAtFallback.isEmpty || $0.before != $0.after }
         text += "\(hurt.count) of \(report.jobs.count) jobs affected"
         text += ", at most \(report.peakHeld) unusable at once"

@@ -32,8 +32,18 @@ extension WorldScenario {
 }
 
 extension FleetWorld {
-    /// How long after a violation an alarm still counts as its detection.
-    static let detectionNanoseconds: Int64 = 5_000_000_000
+    /// How long after a violation an alarm still counts as its detection: meters are read by a site's
+    /// leader, and a site may be without one for as long as its store is without a quorum.
+    static let detectionNanoseconds: Int64 = 60_000_000_000
+
+    /// True when a run need not go on after its violation: nobody is asked to notice it, somebody has, or
+    /// it is too late.
+    func isOver(after violation: WorldViolation) -> Bool {
+        guard scenario.broken != nil else { return true }
+        let since = violation.milliseconds * 1_000_000
+        let hasNoticed = report.lastAlarm.map { $0 >= since } ?? false
+        return hasNoticed || now - since > FleetWorld.detectionNanoseconds
+    }
 
     /// Reads the meters of every site that has a leader.
     mutating func readMeters() {

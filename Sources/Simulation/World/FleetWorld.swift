@@ -223,16 +223,14 @@ extension FleetWorld {
     package mutating func run() -> WorldReport {
         begin()
         let second: Int64 = 1_000_000_000
-        let last = (scenario.roughSeconds + scenario.calmSeconds) * second
+        var last = (scenario.roughSeconds + scenario.calmSeconds) * second
+        if scenario.broken != nil { last += FleetWorld.detectionNanoseconds }
         while let time = agenda.nextTime, time <= last {
             guard let (_, event) = agenda.next() else { break }
             now = time
             handle(event)
             report.eventCount += 1
-            if let violation = report.violation {
-                let since = now - violation.milliseconds * 1_000_000
-                if scenario.broken == nil || since > FleetWorld.detectionNanoseconds { break }
-            }
+            if let violation = report.violation, isOver(after: violation) { break }
         }
         if report.violation == nil {
             now = last
