@@ -11,7 +11,7 @@ struct JobReader {
     private static let keys = [
         "name", "tasks", "gpus", "cpus", "memory", "models", "sites", "labels", "priority",
         "weight", "spread", "within", "prefer", "spread_over", "tasks_per_domain", "floor",
-        "profile", "duration", "on_lease_end", "preemption",
+        "profile", "duration", "on_lease_end", "preemption", "reservation",
     ]
 
     /// A job with the places of what it refers to.
@@ -98,7 +98,8 @@ struct JobReader {
             levelSpread: spread.map {
                 LevelSpread(level: $0.value, maximumTasks: perDomain.map { UInt32($0) })
             },
-            isFullPace: isFullPace, preemption: fields.choice("preemption", default: .never))
+            isFullPace: isFullPace, preemption: fields.choice("preemption", default: .never),
+            reservation: fields.text("reservation")?.value)
         return Entry(
             spec: spec, mark: fields.mark, models: models, sites: sites,
             levels: [level, preferred, spread].compactMap { $0 })

@@ -61,6 +61,12 @@ extension Coordinator {
             cancel(job, request, session)
         case .markNode(let mark):
             self.mark(mark, request, session)
+        case .makeReservation(let make):
+            reserve(make, request, session)
+        case .endReservation(let name):
+            endReservation(name, request, session)
+        case .listReservations:
+            page(reservationViews(), request, session) { .reservations($0) }
         case .getVersion:
             let version = VersionReply(
                 version: CoordinatorVersion.current, protocolVersion: ProtocolVersion.current)

@@ -46,6 +46,7 @@ extension Coordinator {
         }
         leader.returnStalled(
             now: SystemClock.unixMilliseconds(), patience: Coordinator.floorPatience)
+        leader.expireReservations(now: SystemClock.unixMilliseconds())
         if leader.hasQueueWork {
             leader.placeQueued(
                 attempts: Coordinator.attemptsPerBeat, now: SystemClock.unixMilliseconds())

@@ -29,6 +29,7 @@ extension Coordinator {
         switch kind {
         case .submit(let job), .cancel(let job): change = leader.change(of: job)
         case .mark(let node): change = leader.change(of: node)
+        case .reservation(let name, _): change = leader.change(ofReservation: name)
         }
         let now = SystemClock.monotonicNanoseconds()
         let entry = WaitingReply(
@@ -43,6 +44,8 @@ extension Coordinator {
         switch entry.kind {
         case .submit(let job), .cancel(let job): leader.isDurable(job, change: entry.change)
         case .mark(let node): leader.isDurable(node, change: entry.change)
+        case .reservation(let name, _):
+            leader.isDurable(reservation: name, change: entry.change)
         }
     }
 
@@ -78,6 +81,13 @@ extension Coordinator {
                 node: topology.nodes[node.position].name, mark: leader.mark(of: node).mark,
                 jobs: leader.jobs(on: node))
             send(OperatorReply(id: entry.request, body: .marked(reply)), session)
+        case .reservation(let name, let ended):
+            guard let view = ended ?? reservationViews().first(where: { $0.name == name }) else {
+                let error = OperatorError(
+                    code: .refused, message: "reservation '\(name)' has ended meanwhile")
+                return send(OperatorReply(id: entry.request, body: .error(error)), session)
+            }
+            send(OperatorReply(id: entry.request, body: .reservation(view)), session)
         case .submit(let id):
             guard let job = leader.job(id) else { return }
             let why =

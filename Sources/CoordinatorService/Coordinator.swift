@@ -208,6 +208,8 @@ struct WaitingReply {
         case submit(JobID)
         case cancel(JobID)
         case mark(NodeIndex)
+        /// What the reservation was at the end, for one that has ended.
+        case reservation(String, ReservationView?)
     }
 
     var session: UInt64

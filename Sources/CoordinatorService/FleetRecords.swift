@@ -11,6 +11,7 @@ internal import Wire
 /// fleet            counters, fingerprint of the topology
 /// job/NUMBER       one job
 /// node/POSITION    what an operator wants of a node, unless it is open
+/// reservation/NAME room that is kept, until it ends
 /// event/SLOT       one event; SLOT is its number modulo the size of the log, which bounds it
 /// ```
 struct FleetRecords {
@@ -24,6 +25,7 @@ struct FleetRecords {
     var fingerprint: UInt64?
     var jobs: [FleetJob] = []
     var marks: [FleetNodeMark] = []
+    var reservations: [FleetReservation] = []
     var events: [FleetEvent] = []
 
     /// Reads all records of a fleet store.
@@ -66,6 +68,14 @@ struct FleetRecords {
                 throw CoordinatorError("fleet store: a mark of an unknown node")
             }
             marks.append(mark)
+        } else if record.key.hasPrefix("reservation/") {
+            let reservation = FleetReservation(try ReservationRecord.decode(record.value))
+            guard reservation.placement.allSatisfy({ $0.node.position < topology.nodes.count })
+            else {
+                throw CoordinatorError(
+                    "fleet store: reservation '\(reservation.name)' is on an unknown node")
+            }
+            reservations.append(reservation)
         } else if record.key.hasPrefix("event/") {
             if let event = FleetEvent(try EventRecord.decode(record.value)) {
                 events.append(event)
@@ -91,6 +101,14 @@ struct FleetRecords {
             } else {
                 store.put(key, NodeRecord(mark).encoded(), expecting: .anything)
             }
+        }
+        for reservation in batch.reservations {
+            store.put(
+                "reservation/\(reservation.name)", ReservationRecord(reservation).encoded(),
+                expecting: .anything)
+        }
+        for name in batch.endedReservations {
+            store.delete("reservation/\(name)", expecting: .anything)
         }
         for event in batch.events {
             let slot = event.number % eventSlotCount
@@ -130,6 +148,24 @@ extension FleetJob {
             ledgerRevision: record.ledgerRevision, message: record.message,
             startedUnixMilliseconds: record.startedUnixMilliseconds,
             preemptedBy: record.preemptedBy, isRequeued: record.isRequeued)
+    }
+}
+
+extension FleetReservation {
+    init(_ record: ReservationRecord) {
+        self.init(
+            name: record.name, spec: record.spec,
+            expiresUnixMilliseconds: record.expiresUnixMilliseconds, actor: record.actor,
+            placement: record.placement)
+    }
+}
+
+extension ReservationRecord {
+    init(_ reservation: FleetReservation) {
+        self.init(
+            name: reservation.name, spec: reservation.spec,
+            expiresUnixMilliseconds: reservation.expiresUnixMilliseconds,
+            actor: reservation.actor, placement: reservation.placement)
     }
 }
 

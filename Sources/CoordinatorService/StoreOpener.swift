@@ -44,6 +44,7 @@ struct StoreOpener {
             }
             let leader = try FleetLeader(
                 topology: topology, jobs: records.jobs, marks: records.marks,
+                reservations: records.reservations,
                 events: records.events, counters: records.counters)
             return OpenFleet(
                 store: store, leadership: leadership,

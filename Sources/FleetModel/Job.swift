@@ -102,6 +102,8 @@ package struct JobSpec: Hashable, Sendable {
     /// How long a simulated task runs; nil runs until cancelled.
     package var durationNanoseconds: Int64?
     package var onLeaseEnd: LeaseEndPolicy
+    /// The reservation that the job may use, if any.
+    package var reservation: String?
 
     package init(
         name: String, priority: Int32 = 0, weight: UInt32 = 1, taskCount: UInt32 = 1,
@@ -110,7 +112,7 @@ package struct JobSpec: Hashable, Sendable {
         profile: DemandProfile = .training, durationNanoseconds: Int64? = nil,
         onLeaseEnd: LeaseEndPolicy = .keep, preferredLevel: String? = nil,
         levelSpread: LevelSpread? = nil, isFullPace: Bool = false,
-        preemption: PreemptionPolicy = .never
+        preemption: PreemptionPolicy = .never, reservation: String? = nil
     ) {
         self.name = name
         self.priority = priority
@@ -130,6 +132,7 @@ package struct JobSpec: Hashable, Sendable {
         self.levelSpread = levelSpread
         self.isFullPace = isFullPace
         self.preemption = preemption
+        self.reservation = reservation
     }
 
     /// The cap per whole GPU that the job is promised on GPUs of a model.

@@ -36,7 +36,8 @@ extension JobSpec: Mapped {
             preferredLevel: try fields.optionalText(message.preferred_level, "preferred_level"),
             levelSpread: try levelSpread(of: message),
             isFullPace: message.full_pace != 0,
-            preemption: message.preempt_lower != 0 ? .lower : .never)
+            preemption: message.preempt_lower != 0 ? .lower : .never,
+            reservation: try fields.optionalText(message.reservation, "reservation"))
     }
 
     private static func levelSpread(
@@ -95,6 +96,7 @@ extension JobSpec: Mapped {
         message.spread_maximum_tasks = levelSpread?.maximumTasks ?? 0
         message.full_pace = isFullPace ? 1 : 0
         message.preempt_lower = preemption == .lower ? 1 : 0
+        message.reservation = builder.text(reservation ?? "")
     }
 }
 

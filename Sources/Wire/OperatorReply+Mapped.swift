@@ -43,6 +43,11 @@ extension OperatorReply: Mapped {
         case BUSBAR__V1__OPERATOR_REPLY__BODY_EVENTS:
             let list = message.events.pointee
             return .events(try fields.list(list.n_events, list.events, "events", limit: limit))
+        case BUSBAR__V1__OPERATOR_REPLY__BODY_RESERVATIONS:
+            let list = message.reservations.pointee
+            return .reservations(
+                try fields.list(
+                    list.n_reservations, list.reservations, "reservations", limit: limit))
         default: return nil
         }
     }
@@ -61,6 +66,8 @@ extension OperatorReply: Mapped {
             .submitted(try fields.message(message.submitted, "submitted"))
         case BUSBAR__V1__OPERATOR_REPLY__BODY_CANCELLED:
             .cancelled(try fields.message(message.cancelled, "cancelled"))
+        case BUSBAR__V1__OPERATOR_REPLY__BODY_RESERVATION:
+            .reservation(try fields.message(message.reservation, "reservation"))
         case BUSBAR__V1__OPERATOR_REPLY__BODY_MARKED:
             .marked(try fields.message(message.marked, "marked"))
         case BUSBAR__V1__OPERATOR_REPLY__BODY_VERSION:
@@ -77,7 +84,8 @@ extension OperatorReply: Mapped {
         message.id = id
         message.is_last = isLast ? 1 : 0
         switch body {
-        case .sites, .domains, .nodes, .gpus, .jobs, .events: writeList(to: &message, builder)
+        case .sites, .domains, .nodes, .gpus, .jobs, .events, .reservations:
+            writeList(to: &message, builder)
         case .error(let error):
             message.body_case = BUSBAR__V1__OPERATOR_REPLY__BODY_ERROR
             message.error = builder.make(error)
@@ -96,6 +104,9 @@ extension OperatorReply: Mapped {
         case .cancelled(let cancelled):
             message.body_case = BUSBAR__V1__OPERATOR_REPLY__BODY_CANCELLED
             message.cancelled = builder.make(cancelled)
+        case .reservation(let reservation):
+            message.body_case = BUSBAR__V1__OPERATOR_REPLY__BODY_RESERVATION
+            message.reservation = builder.make(reservation)
         case .marked(let marked):
             message.body_case = BUSBAR__V1__OPERATOR_REPLY__BODY_MARKED
             message.marked = builder.make(marked)
@@ -149,6 +160,12 @@ extension OperatorReply: Mapped {
             message.events = builder.message(busbar__v1__event_list__init) {
                 $0.n_events = events.count
                 $0.events = builder.list(events)
+            }
+        case .reservations(let reservations):
+            message.body_case = BUSBAR__V1__OPERATOR_REPLY__BODY_RESERVATIONS
+            message.reservations = builder.message(busbar__v1__reservation_list__init) {
+                $0.n_reservations = reservations.count
+                $0.reservations = builder.list(reservations)
             }
         default: break
         }

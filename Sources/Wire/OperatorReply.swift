@@ -53,6 +53,8 @@ package struct OperatorReply: Hashable, Sendable {
         case submitted(SubmitReply)
         case cancelled(CancelReply)
         case marked(MarkReply)
+        case reservation(ReservationView)
+        case reservations([ReservationView])
         case version(VersionReply)
         case node(NodeDetail)
         case domain(DomainDetail)

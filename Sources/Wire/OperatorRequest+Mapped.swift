@@ -71,6 +71,12 @@ extension OperatorRequest: Mapped {
                 job: try fields.text(message.cancel_job.pointee.job, "cancel_job.job"))
         case BUSBAR__V1__OPERATOR_REQUEST__BODY_MARK_NODE:
             .markNode(try fields.message(message.mark_node, "mark_node"))
+        case BUSBAR__V1__OPERATOR_REQUEST__BODY_MAKE_RESERVATION:
+            .makeReservation(try fields.message(message.make_reservation, "make_reservation"))
+        case BUSBAR__V1__OPERATOR_REQUEST__BODY_END_RESERVATION:
+            .endReservation(
+                try fields.text(message.end_reservation.pointee.name, "end_reservation.name"))
+        case BUSBAR__V1__OPERATOR_REQUEST__BODY_LIST_RESERVATIONS: .listReservations
         case BUSBAR__V1__OPERATOR_REQUEST__BODY_GET_VERSION: .getVersion
         case BUSBAR__V1__OPERATOR_REQUEST__BODY_WATCH_STATUS:
             .watchStatus(intervalMilliseconds: message.watch_status.pointee.interval_ms)
@@ -100,9 +106,8 @@ extension OperatorRequest: Mapped {
                 $0.request_id = builder.make(requestID)
                 $0.job = builder.text(job)
             }
-        case .markNode(let mark):
-            message.body_case = BUSBAR__V1__OPERATOR_REQUEST__BODY_MARK_NODE
-            message.mark_node = builder.make(mark)
+        case .markNode, .makeReservation, .endReservation, .listReservations:
+            writePlacement(to: &message, builder)
         case .getVersion:
             message.body_case = BUSBAR__V1__OPERATOR_REQUEST__BODY_GET_VERSION
             message.get_version = builder.message(busbar__v1__get_version__init) { _ in }
@@ -117,6 +122,30 @@ extension OperatorRequest: Mapped {
                 $0.watch_id = watchID
             }
         case .unknown: break
+        }
+    }
+
+    private func writePlacement(
+        to message: inout Busbar__V1__OperatorRequest, _ builder: Builder
+    ) {
+        switch body {
+        case .markNode(let mark):
+            message.body_case = BUSBAR__V1__OPERATOR_REQUEST__BODY_MARK_NODE
+            message.mark_node = builder.make(mark)
+        case .makeReservation(let reservation):
+            message.body_case = BUSBAR__V1__OPERATOR_REQUEST__BODY_MAKE_RESERVATION
+            message.make_reservation = builder.make(reservation)
+        case .endReservation(let name):
+            message.body_case = BUSBAR__V1__OPERATOR_REQUEST__BODY_END_RESERVATION
+            message.end_reservation = builder.message(busbar__v1__end_reservation__init) {
+                $0.name = builder.text(name)
+            }
+        case .listReservations:
+            message.body_case = BUSBAR__V1__OPERATOR_REQUEST__BODY_LIST_RESERVATIONS
+            message.list_reservations = builder.message(
+                busbar__v1__list_reservations__init
+            ) { _ in }
+        default: break
         }
     }
 

@@ -71,6 +71,10 @@ package struct OperatorRequest: Hashable, Sendable {
         case submitJob(SubmitJob)
         case cancelJob(requestID: RandomID, job: String)
         case markNode(MarkNode)
+        case makeReservation(MakeReservation)
+        /// Ends a reservation by its name.
+        case endReservation(String)
+        case listReservations
         case getVersion
         /// Streams ``OperatorReply/Body/status(_:)`` until the client hangs up or sends a stop.
         case watchStatus(intervalMilliseconds: UInt32)

@@ -164,13 +164,13 @@ import Testing
                     on_lease_end: kill
                   - {name: quarter, gpus: 0.25}
                   - {name: wide, gpus: 8, tasks: 4, prefer: r, spread_over: r, \
-                tasks_per_domain: 2, floor: full, preemption: lower}
+                tasks_per_domain: 2, floor: full, preemption: lower, reservation: team}
                 """)
         let jobs = try parse(text).sampleJobs
         #expect(jobs.map(\.name) == ["train-1", "train-2", "quarter", "wide"])
         #expect(jobs[3].preferredLevel == "r" && jobs[3].isFullPace && jobs[3].floor == nil)
         #expect(jobs[3].levelSpread == LevelSpread(level: "r", maximumTasks: 2))
-        #expect(jobs[3].preemption == .lower)
+        #expect(jobs[3].preemption == .lower && jobs[3].reservation == "team")
         var expected = JobSpec(
             name: "train-2", priority: -3, weight: 7, taskCount: 2,
             task: TaskRequest(gpuCount: 8, gpuMilli: 1000, cpuMilli: 64_000, memoryMiB: 1 << 20),

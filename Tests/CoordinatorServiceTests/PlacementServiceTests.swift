@@ -144,4 +144,46 @@ import Wire
         #expect(placed.tasks.count == 4)
         try await running.stop()
     }
+
+    @Test("A reservation outlives the coordinator, serves its jobs, and ends when it is told to")
+    func reserves() async throws {
+        let world = try TestWorld()
+        let first = try await world.start()
+        _ = try await world.allAgents(at: first.ports)
+        var client = try await world.client(at: first.ports)
+        try await client.waitUntilCommissioned()
+        let make = MakeReservation(
+            name: "team", spec: makeSpec("room", tasks: 5), durationMilliseconds: 3_600_000)
+        let made = try await client.ask(.makeReservation(make))
+        guard case .reservation(let view) = made[0].body else {
+            Issue.record("a reservation was answered with \(made[0].body)")
+            return
+        }
+        #expect(view.gpuCount == 20 && view.keptGPUCount == 20)
+        var member = makeSpec("member")
+        member.reservation = "team"
+        let job = try await client.submit(member, request: RandomID(high: 1, low: 1)).job
+        try await client.waitFor(job, .running)
+        await #expect(throws: OperatorError.self) {
+            _ = try await client.submit(
+                makeSpec("other"), request: RandomID(high: 1, low: 2), nowOrNever: true)
+        }
+        try await first.stop()
+
+        let second = try await world.start()
+        client = try await world.client(at: second.ports)
+        let list = try await client.ask(.listReservations)
+        guard case .reservations(let views) = list[0].body else {
+            Issue.record("a list was answered with \(list[0].body)")
+            return
+        }
+        #expect(views.map(\.name) == ["team"] && views[0].keptGPUCount == 16)
+        let ended = try await client.ask(.endReservation("team"))
+        guard case .reservation = ended[0].body else {
+            Issue.record("an end was answered with \(ended[0].body)")
+            return
+        }
+        #expect(try await client.job(job).state == .running, "who is in may stay")
+        try await second.stop()
+    }
 }

@@ -105,6 +105,18 @@ struct ArgumentsTests {
         }
     }
 
+    @Test("A reservation has a name, a time and what a job has")
+    func reservations() throws {
+        let command = try ReserveCommand.parse(["team", "--for", "90m", "--gpus", "8"])
+        #expect(command.reserved == "team" && command.time.milliseconds == 5_400_000)
+        #expect(command.job.spec().task.gpuCount == 8)
+        let job = try SubmitCommand.parse(["--gpus", "8", "--reservation", "team"]).job.spec()
+        #expect(job.reservation == "team")
+        for wrong in [["team", "--for", "2h"], ["team", "--for", "2w", "--gpus", "1"]] {
+            #expect(throws: (any Error).self) { _ = try ReserveCommand.parse(wrong) }
+        }
+    }
+
     @Test("Nodes are marked by name or by list")
     func marks() throws {
         let drain = try DrainCommand.parse(["n[1-3]", "m1", "--reason", "fan", "--wait"])

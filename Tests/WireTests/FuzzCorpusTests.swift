@@ -69,12 +69,13 @@ struct FuzzCorpusTests {
     }
 
     static func record(_ seed: UInt64) -> [UInt8] {
-        switch seed % 6 {
+        switch seed % 7 {
         case 0: encoded(LedgerShard.self, seed)
         case 1: encoded(SiteRecord.self, seed)
         case 2: encoded(JobRecord.self, seed)
         case 3: encoded(FleetRecord.self, seed)
         case 4: encoded(NodeRecord.self, seed)
+        case 5: encoded(ReservationRecord.self, seed)
         default: encoded(EventRecord.self, seed)
         }
     }
@@ -85,6 +86,7 @@ struct FuzzCorpusTests {
             (try? LedgerShard.decode(bytes)) != nil || (try? SiteRecord.decode(bytes)) != nil
             || (try? JobRecord.decode(bytes)) != nil || (try? FleetRecord.decode(bytes)) != nil
             || (try? EventRecord.decode(bytes)) != nil || (try? NodeRecord.decode(bytes)) != nil
+            || (try? ReservationRecord.decode(bytes)) != nil
         #expect(isReadable)
     }
 

@@ -42,6 +42,8 @@ struct RoundTripTests {
     @Test("Site records") func site() throws { try roundTrip(SiteRecord.self) }
     @Test("Job records") func job() throws { try roundTrip(JobRecord.self) }
     @Test("Fleet records") func fleet() throws { try roundTrip(FleetRecord.self) }
+    @Test("Reservation records")
+    func reservation() throws { try roundTrip(ReservationRecord.self) }
     @Test("Node records") func node() throws { try roundTrip(NodeRecord.self) }
     @Test("Event records") func event() throws { try roundTrip(EventRecord.self) }
 

@@ -88,18 +88,13 @@ extension PreemptionSearch {
     ///
     /// - Returns: nil when the job does not fit.
     mutating func guided(_ region: [Int]) -> [Int]? {
-        var trial = engine
-        for index in region { trial.release(candidates[index].job) }
-        guard case .placed(let placement) = trial.searchOutcome(spec) else { return nil }
-        for task in placement {
-            trial.fleet.take(request, node: task.node.position, devices: task.devices)
-        }
+        guard var fleet = fleetWithJob(without: region) else { return nil }
         // The most important and, of these, the smallest come back first, so that few do not.
         let order = region.sorted { returnKey($0) < returnKey($1) }
         var victims: [Int] = []
         for index in order {
             guard let entry = engine.held[candidates[index].job] else { continue }
-            if !trial.fleet.takeBack(entry.request, entry.placement) { victims.append(index) }
+            if !fleet.takeBack(entry.request, entry.placement) { victims.append(index) }
         }
         return victims.sorted()
     }

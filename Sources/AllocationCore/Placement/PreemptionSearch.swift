@@ -11,13 +11,16 @@ internal import FleetModel
 /// Method: the least class of which enough can go is found by bisection. First sets come from parts of
 /// the fleet, those that look cheapest first: the job is put where it fits once every candidate there
 /// has gone, and all that can come back beside it does. Then a branch and bound over keep-or-stop
-/// decisions looks for a better set until it has seen them all or its budget of trials ends. A trial is
-/// one search for the job in the fleet without some victims.
+/// decisions looks for a better set until it has seen them all or its budget ends. A trial is one search
+/// for the job in the fleet without some victims.
+///
+/// Complexity: some trials without any budget, each in proportion to the nodes and to the jobs that it
+/// takes away: one without victims, one for each halving of the classes. The rest is within the budget.
 struct PreemptionSearch {
-    /// Trials times nodes of one search, so that a plan takes some tens of milliseconds at most.
-    static let nodeVisitBudget = 1_000_000
-    static let minimumTrialCount = 48
-    static let maximumTrialCount = 4096
+    /// Steps of the search for a better set: nodes looked at, and jobs taken away and put back.
+    static let stepBudget = 120_000
+    /// What taking a job away and putting it back costs, in nodes looked at.
+    private static let stepsPerJob = 8
 
     var engine: PlacementEngine
     let spec: JobSpec
@@ -25,9 +28,9 @@ struct PreemptionSearch {
     /// The least important first; of a class those with the least to lose first.
     let candidates: [PreemptionCandidate]
     private let isMonotone: Bool
-    private var trialsLeft: Int
+    private var stepsLeft = PreemptionSearch.stepBudget
     private var hasUndecided = false
-    private var best: [Int]?
+    private var best: (stopped: [Int], placement: [TaskPlacement])?
     private var bestCost = Cost(priority: .max, count: .max, lostWork: .max)
 
     /// The damage of a set of victims.
@@ -51,10 +54,6 @@ struct PreemptionSearch {
             .filter { $0.priority < spec.priority && engine.placement(of: $0.job) != nil }
             .sorted { ($0.priority, $0.lostWork, $0.job) < ($1.priority, $1.lostWork, $1.job) }
         isMonotone = self.candidates.allSatisfy { engine.isLighterWithout($0.job) }
-        let perTrial = max(1, engine.topology.nodes.count)
-        trialsLeft = min(
-            PreemptionSearch.maximumTrialCount,
-            max(PreemptionSearch.minimumTrialCount, PreemptionSearch.nodeVisitBudget / perTrial))
     }
 
     mutating func run() -> PreemptionOutcome {
@@ -62,39 +61,42 @@ struct PreemptionSearch {
             return .possible(PreemptionPlan(victims: [], placement: placement, isLeast: true))
         }
         let all = Array(candidates.indices)
-        let isEverythingEnough = !all.isEmpty && trial(all) != nil
-        guard isEverythingEnough || (!isMonotone && !all.isEmpty) else {
+        let everything = all.isEmpty ? nil : trial(all)
+        guard everything != nil || (!isMonotone && !all.isEmpty) else {
             return hasUndecided ? .undecided : .impossible
         }
-        let pool = isEverythingEnough ? poolOfLeastClass() : all
-        if isEverythingEnough {
-            note(pool)
-            // Half of the trials at most, so that some are left to prove that the best is the least.
-            let reserve = trialsLeft / 2
-            for region in regions(pool) where trialsLeft > reserve {
-                guard let stopped = guided(region), trial(stopped) != nil else { continue }
-                note(stopped)
+        var pool = all
+        if let everything {
+            note(all, everything)
+            pool = poolOfLeastClass()
+            stepsLeft = PreemptionSearch.stepBudget
+            // Half of the budget at most, so that some is left to prove that the best is the least.
+            for region in regions(pool) where stepsLeft > PreemptionSearch.stepBudget / 2 {
+                guard let stopped = guided(region), let placement = trial(stopped) else { continue }
+                note(stopped, placement)
             }
         }
         let isComplete = branch(
             isMonotone ? pool : all, from: 0, stopped: [], priority: .min, lostWork: 0)
         guard let best else { return isComplete && !hasUndecided ? .impossible : .undecided }
-        guard let placement = trial(best) else {
-            preconditionFailure("a set of victims that was enough is not any more")
-        }
         return .possible(
             PreemptionPlan(
-                victims: best.map { candidates[$0].job }.sorted(), placement: placement,
-                isLeast: isComplete && !hasUndecided))
+                victims: best.stopped.map { candidates[$0].job }.sorted(),
+                placement: best.placement, isLeast: isComplete && !hasUndecided))
     }
 
     // MARK: - Trials
 
     /// Where the job fits without these candidates; nil when it does not, or not as far as is known.
     private mutating func trial(_ stopped: [Int]) -> [TaskPlacement]? {
-        trialsLeft -= 1
         let checkpoint = engine.checkpoint()
         defer { engine.rollback(to: checkpoint) }
+        return searchWithout(stopped)
+    }
+
+    /// As ``trial(_:)``, and leaves the candidates away.
+    private mutating func searchWithout(_ stopped: [Int]) -> [TaskPlacement]? {
+        stepsLeft -= engine.topology.nodes.count + PreemptionSearch.stepsPerJob * stopped.count
         for index in stopped { engine.release(candidates[index].job) }
         switch engine.searchOutcome(spec) {
         case .placed(let placement): return placement
@@ -103,6 +105,18 @@ struct PreemptionSearch {
             hasUndecided = true
             return nil
         }
+    }
+
+    /// The fleet without some candidates and with the job where it fits then; nil when it does not.
+    mutating func fleetWithJob(without stopped: [Int]) -> PlacementFleet? {
+        let checkpoint = engine.checkpoint()
+        defer { engine.rollback(to: checkpoint) }
+        guard let placement = searchWithout(stopped) else { return nil }
+        var fleet = engine.fleet
+        for task in placement {
+            fleet.take(request, node: task.node.position, devices: task.devices)
+        }
+        return fleet
     }
 
     /// The candidates up to the least class with which all of them together are enough.
@@ -119,15 +133,21 @@ struct PreemptionSearch {
         var high = ends.count - 1
         while high - low > 1 {
             let middle = (low + high) / 2
-            if trial(Array(0..<ends[middle])) != nil { high = middle } else { low = middle }
+            let stopped = Array(0..<ends[middle])
+            if let placement = trial(stopped) {
+                note(stopped, placement)
+                high = middle
+            } else {
+                low = middle
+            }
         }
         return Array(0..<ends[high])
     }
 
-    private mutating func note(_ stopped: [Int]) {
+    private mutating func note(_ stopped: [Int], _ placement: [TaskPlacement]) {
         let cost = cost(of: stopped)
         guard cost < bestCost else { return }
-        (best, bestCost) = (stopped, cost)
+        (best, bestCost) = ((stopped, placement), cost)
     }
 
     private func cost(of stopped: [Int]) -> Cost {
@@ -156,15 +176,15 @@ struct PreemptionSearch {
                 lostWork: PreemptionSearch.sum(lostWork, candidate.lostWork))
             // A larger set costs more, whatever is added.
             guard cost < bestCost else { continue }
-            guard trialsLeft > 0 else { return false }
+            guard stepsLeft > 0 else { return false }
             if isMonotone {
                 // With all that is left gone it must fit, or no set from here on is enough.
                 guard trial(stopped + pool[position...]) != nil else { return true }
-                guard trialsLeft > 0 else { return false }
+                guard stepsLeft > 0 else { return false }
             }
             let next = stopped + [pool[position]]
-            if trial(next) != nil {
-                note(next)
+            if let placement = trial(next) {
+                note(next, placement)
                 continue
             }
             let isComplete = branch(

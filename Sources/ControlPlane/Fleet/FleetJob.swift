@@ -103,6 +103,29 @@ package struct FleetNodeMark: Hashable, Sendable {
     }
 }
 
+/// A reservation as the fleet store keeps it.
+package struct FleetReservation: Hashable, Sendable {
+    package var name: String
+    /// What it keeps, as if it were a job.
+    package var spec: JobSpec
+    package var expiresUnixMilliseconds: UInt64
+    /// The operator's name.
+    package var actor: String
+    /// Where its room is.
+    package var placement: [TaskPlacement]
+
+    package init(
+        name: String, spec: JobSpec, expiresUnixMilliseconds: UInt64, actor: String,
+        placement: [TaskPlacement]
+    ) {
+        self.name = name
+        self.spec = spec
+        self.expiresUnixMilliseconds = expiresUnixMilliseconds
+        self.actor = actor
+        self.placement = placement
+    }
+}
+
 /// One line of the audit log.
 package struct FleetEvent: Hashable, Sendable {
     /// Counts events; never used again.
@@ -148,6 +171,8 @@ package enum FleetEventKind: String, Hashable, Sendable, CaseIterable {
     case nodeCordoned = "node-cordoned"
     case nodeDraining = "node-draining"
     case nodeUncordoned = "node-uncordoned"
+    case reservationMade = "reservation-made"
+    case reservationEnded = "reservation-ended"
     case domainCommissioned = "domain-commissioned"
     case leaseEnded = "lease-ended"
     /// An enforcer found caps above what it had set: another hand writes, or a driver was reloaded.
@@ -182,7 +207,9 @@ package struct FleetBatch: Hashable, Sendable {
     /// The most job records that one batch removes.
     package static let maximumForgottenCount = 15
     /// The most node marks of one batch.
-    package static let maximumMarkCount = 10
+    package static let maximumMarkCount = 8
+    /// The most reservations of one batch, put and removed.
+    package static let maximumReservationCount = 2
 
     /// Job records to put, those that have waited longest first.
     package var jobs: [FleetJob]
@@ -190,6 +217,10 @@ package struct FleetBatch: Hashable, Sendable {
     package var forgottenJobs: [JobID]
     /// Node marks to put; one that is open again is removed.
     package var marks: [FleetNodeMark]
+    /// Reservations to put.
+    package var reservations: [FleetReservation]
+    /// Names of reservations to remove.
+    package var endedReservations: [String]
     /// Events to put, in order.
     package var events: [FleetEvent]
     package var counters: FleetCounters
@@ -197,6 +228,9 @@ package struct FleetBatch: Hashable, Sendable {
     var changes: [UInt64]
     /// The change of each of `marks`.
     var markChanges: [UInt64]
+    /// The reservations that are put or removed, and the change of each.
+    var reservationNames: [String]
+    var reservationChanges: [UInt64]
 }
 
 /// An order to a node, carried out once it is durable in the fleet store.

@@ -17,7 +17,7 @@ extension FleetLeader {
     /// True while there is anything that a batch must carry.
     package var hasUnwrittenChanges: Bool {
         !dirtyJobs.isEmpty || !newEvents.isEmpty || !forgottenJobs.isEmpty || isCountersDirty
-            || !dirtyMarks.isEmpty
+            || !dirtyMarks.isEmpty || !dirtyReservations.isEmpty
     }
 
     /// Hands out what is to be written next; nil when there is nothing, or a batch is in flight.
@@ -30,16 +30,22 @@ extension FleetLeader {
         let gone = forgottenJobs.prefix(FleetBatch.maximumForgottenCount)
         let events = newEvents.prefix(FleetBatch.maximumEventCount)
         let marked = dirtyMarks.prefix(FleetBatch.maximumMarkCount)
+        let names = Array(dirtyReservations.prefix(FleetBatch.maximumReservationCount))
         for id in ids { count(jobs[id]!) }
         let batch = FleetBatch(
             jobs: ids.map { jobs[$0]!.job }, forgottenJobs: Array(gone),
-            marks: marked.map { nodes[$0.position].mark }, events: Array(events),
+            marks: marked.map { nodes[$0.position].mark },
+            reservations: names.compactMap { reservationEntries[$0]?.record },
+            endedReservations: names.filter { reservationEntries[$0]?.record == nil },
+            events: Array(events),
             counters: counters, changes: ids.map { jobs[$0]!.change },
-            markChanges: marked.map { nodes[$0.position].change })
+            markChanges: marked.map { nodes[$0.position].change }, reservationNames: names,
+            reservationChanges: names.map { reservationEntries[$0]?.change ?? 0 })
         for id in ids { jobs[id]!.isDirty = false }
         dirtyJobs.removeFirst(ids.count)
         forgottenJobs.removeFirst(gone.count)
         dirtyMarks.removeFirst(marked.count)
+        dirtyReservations.removeFirst(names.count)
         newEvents.removeFirst(events.count)
         isCountersDirty = false
         inFlight = batch
@@ -69,6 +75,9 @@ extension FleetLeader {
         inFlight = nil
         for (mark, change) in zip(batch.marks, batch.markChanges) {
             nodes[mark.node.position].durableChange = change
+        }
+        for (name, change) in zip(batch.reservationNames, batch.reservationChanges) {
+            reservationWritten(name, change: change)
         }
         for (written, change) in zip(batch.jobs, batch.changes) {
             // Cannot have been forgotten meanwhile: only durably ended jobs are.

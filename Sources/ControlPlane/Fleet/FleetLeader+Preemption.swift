@@ -19,34 +19,44 @@ extension FleetLeader {
             .preemptionPlan(for: spec, among: candidates(below: spec.priority, now: now))
     }
 
+    /// What came of looking for jobs to stop.
+    enum OnPreempt {
+        /// Nothing had to be searched.
+        case passed
+        /// A search, which takes as long as many placements, and no new victims.
+        case searched
+        case stopped
+    }
+
     /// Stops less important jobs for one that does not fit, if it allows that and it helps.
-    ///
-    /// - Returns: true when the job has a claim now that it did not have, or a new set of victims.
-    mutating func preempt(for id: JobID, now: UInt64) -> Bool {
-        guard let job = jobs[id]?.job, job.spec.preemption == .lower else { return false }
+    mutating func preempt(for id: JobID, now: UInt64) -> OnPreempt {
+        guard let job = jobs[id]?.job, job.spec.preemption == .lower,
+            reservation(of: job.spec) == nil
+        else { return .passed }
         let candidates = candidates(below: job.spec.priority, now: now)
         let hasLeavers = active.contains { isLeaving(jobs[$0]!) }
         guard hasLeavers || !candidates.isEmpty else {
             dropClaim(of: id)
-            return false
+            return .passed
         }
         let outcome = engineAfterStops(before: id, job.spec.priority)
             .preemptionPlan(for: job.spec, among: candidates)
         guard case .possible(let plan) = outcome else {
             dropClaim(of: id)
-            return false
+            return .searched
         }
         if !claims.contains(id) { claims.append(id) }
         // Those that stop already are enough: wait for them.
-        guard !plan.victims.isEmpty else { return false }
-        let list = plan.victims.map(\.description).joined(separator: ", ")
+        guard !plan.victims.isEmpty else { return .searched }
+        let more = plan.victims.count > 8 ? " and \(plan.victims.count - 8) more" : ""
+        let list = plan.victims.prefix(8).map(\.description).joined(separator: ", ") + more
         update(id) { $0.message = "waits for \(list) to stop for it" }
         for victim in plan.victims {
             requeue(
                 victim, message: "preempted by \(id) (\(job.spec.name))", kind: .jobPreempted,
                 preemptedBy: id, actor: "coordinator", now: now)
         }
-        return true
+        return .stopped
     }
 
     /// True when a placement leaves room for the jobs with claims that are more important, or as
@@ -136,7 +146,8 @@ extension FleetLeader {
     private func candidates(below priority: Int32, now: UInt64) -> [PreemptionCandidate] {
         active.compactMap { id in
             let job = jobs[id]!.job
-            guard job.spec.priority < priority,
+            // What a job of a reservation leaves goes back to the reservation.
+            guard job.spec.priority < priority, reservation(of: job.spec) == nil,
                 job.state == .pending || job.state == .starting || job.state == .running
             else { return nil }
             let started = job.startedUnixMilliseconds

@@ -27,6 +27,7 @@ struct PlacementRequestShape: Hashable, Sendable {
     let isFullPace: Bool
     /// The priority, where it decides what may be stopped for the job.
     let preemptingPriority: Int32?
+    let reservation: String?
 
     init(_ spec: JobSpec) {
         taskCount = spec.taskCount
@@ -39,6 +40,7 @@ struct PlacementRequestShape: Hashable, Sendable {
         levelSpread = spec.levelSpread
         floor = spec.floor
         isFullPace = spec.isFullPace
+        reservation = spec.reservation
         preemptingPriority = spec.preemption == .lower ? spec.priority : nil
     }
 }
@@ -81,7 +83,7 @@ extension FleetLeader {
             // Explaining costs as much as several searches: reasons are worked out once, and again
             // when somebody asks.
             let isExplaining = jobs[id]!.refusal == nil
-            switch engine.place(spec, explaining: isExplaining) {
+            switch outcome(for: spec, explaining: isExplaining) {
             case .placed(let placement):
                 // Jobs for which others are being stopped come first.
                 guard leavesRoom(spec, placement, id: id) else { continue }
@@ -90,8 +92,10 @@ extension FleetLeader {
                 placedCount += 1
             case .refused(let refusal), .undecided(let refusal):
                 if isExplaining { jobs[id]!.refusal = refusal }
-                if preempt(for: id, now: now) { continue }
-                queuePass.refused[shape] = jobs[id]!.refusal
+                let preempting = preempt(for: id, now: now)
+                // One such search for each call.
+                if preempting != .passed { left = 0 }
+                if preempting != .stopped { queuePass.refused[shape] = jobs[id]!.refusal }
             }
         }
         return placedCount

@@ -35,7 +35,7 @@ extension FleetLeader {
         if let problem = problem(in: spec) {
             return .invalid(message: problem.message, hint: problem.hint)
         }
-        let outcome = engine.place(spec, explaining: true)
+        let outcome = outcome(for: spec, explaining: true)
         var refusal: PlacementRefusal?
         var placement: [TaskPlacement]?
         switch outcome {
@@ -67,14 +67,15 @@ extension FleetLeader {
             place(id, at: placement, now: now)
         } else {
             enqueue(id)
-            _ = preempt(for: id, now: now)
+            // Who might be stopped for it is looked for with the queue: that takes its time.
+            if spec.preemption == .lower { capacityChanged() }
         }
         return .accepted(id)
     }
 
     /// Says what a submit would do; changes nothing.
     package mutating func dryRun(_ spec: JobSpec) -> PlacementOutcome {
-        engine.place(spec, explaining: true)
+        outcome(for: spec, explaining: true)
     }
 
     /// The outcome of a cancel.
@@ -136,6 +137,9 @@ extension FleetLeader {
             return problem
         }
         if let problem = spec.problem() { return (problem, "see `busbar submit --help`") }
+        if let name = spec.reservation, reservationEntries[name]?.record == nil {
+            return ("there is no reservation '\(name)'", "see `busbar get reservations`")
+        }
         if let floor = spec.floor, floor <= .zero || floor > .maximum {
             return ("a floor of \(floor) per GPU", "leave it out for the model's own floor")
         }

@@ -71,6 +71,11 @@ package struct FleetLeader: Sendable {
     var claims: [JobID] = []
     /// By node: what operators and the ledgers say of it.
     var nodes: [NodeEntry]
+    /// What the engine keeps for jobs of a name.
+    var book = ReservationBook()
+    var reservationEntries: [String: ReservationEntry] = [:]
+    /// Names of reservations that are to be written or removed.
+    var dirtyReservations: [String] = []
     /// Nodes whose marks are to be written.
     var dirtyMarks: [NodeIndex] = []
     package internal(set) var heldMilliTotal: UInt64 = 0
@@ -105,6 +110,7 @@ package struct FleetLeader: Sendable {
     ///   - topology: the one that the records were made for; the shell compares its fingerprint.
     ///   - records: every job record, in any order.
     ///   - marks: every node mark.
+    ///   - reservations: every reservation.
     ///   - events: every event record, in order of number.
     ///   - counters: as stored last.
     ///   - limits: how much history to keep.
@@ -112,8 +118,8 @@ package struct FleetLeader: Sendable {
     ///   coordinator must not go on then: what is placed where is not known.
     package init(
         topology: Topology, jobs records: [FleetJob] = [], marks: [FleetNodeMark] = [],
-        events: [FleetEvent] = [], counters: FleetCounters = FleetCounters(),
-        limits: FleetHistoryLimits = .standard
+        reservations: [FleetReservation] = [], events: [FleetEvent] = [],
+        counters: FleetCounters = FleetCounters(), limits: FleetHistoryLimits = .standard
     ) throws(FleetRestoreError) {
         self.topology = topology
         self.limits = limits
@@ -125,6 +131,7 @@ package struct FleetLeader: Sendable {
         floorRequests = Array(repeating: 0, count: topology.sites.count)
         nodes = topology.nodes.indices.map { NodeEntry(NodeIndex($0)) }
         for job in records.sorted(by: { $0.id < $1.id }) { try restore(job) }
+        restoreReservations(reservations)
         restoreClaims()
         for mark in marks where mark.node.position < nodes.count {
             nodes[mark.node.position].mark = mark
@@ -215,7 +222,7 @@ package struct FleetLeader: Sendable {
     /// Holds the GPUs, CPUs and watts of a placed job.
     mutating func holdResources(of job: FleetJob) {
         do {
-            try engine.hold(job.id, job.spec, job.tasks.map(\.placement))
+            try hold(job)
         } catch {
             preconditionFailure("\(job.id) cannot hold what was found free for it: \(error)")
         }
@@ -230,7 +237,7 @@ package struct FleetLeader: Sendable {
 
     /// Lets go of everything that a job holds, and lets queued jobs try again.
     mutating func releaseResources(of job: FleetJob, tasks: [FleetTask]) {
-        engine.release(job.id)
+        book.release(job.id, in: &engine)
         held.release(job.id, spec: job.spec, tasks: tasks)
         heldMilliTotal -= FleetLeader.milli(of: job.spec, tasks)
         capacityChanged()

@@ -139,6 +139,28 @@ extension OperatorClient {
         }
     }
 
+    func reserve(
+        _ make: MakeReservation, _ deadline: Duration
+    ) async throws(CommandFailure) -> ReservationView {
+        try await one(.makeReservation(make), deadline) {
+            if case .reservation(let value) = $0 { value } else { nil }
+        }
+    }
+
+    func endReservation(
+        _ name: String, _ deadline: Duration
+    ) async throws(CommandFailure) -> ReservationView {
+        try await one(.endReservation(name), deadline) {
+            if case .reservation(let value) = $0 { value } else { nil }
+        }
+    }
+
+    func reservations(_ deadline: Duration) async throws(CommandFailure) -> [ReservationView] {
+        try await list(.listReservations, deadline) {
+            if case .reservations(let value) = $0 { value } else { nil }
+        }
+    }
+
     func mark(_ mark: MarkNode, _ deadline: Duration) async throws(CommandFailure) -> MarkReply {
         try await one(.markNode(mark), deadline) {
             if case .marked(let value) = $0 { value } else { nil }

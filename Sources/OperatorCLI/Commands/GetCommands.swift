@@ -35,10 +35,11 @@ struct StatusCommand: FleetCommand {
 /// `busbar get`: lists.
 struct GetCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "get", abstract: "List sites, domains, nodes, GPUs, jobs or events.",
+        commandName: "get",
+        abstract: "List sites, domains, nodes, GPUs, jobs, events or reservations.",
         subcommands: [
             GetSites.self, GetDomains.self, GetNodes.self, GetGPUs.self, GetJobs.self,
-            GetEvents.self,
+            GetEvents.self, GetReservations.self,
         ])
 }
 

@@ -59,6 +59,8 @@ struct JobOptions: ParsableArguments {
         help: ArgumentHelp(
             "Which jobs may be stopped and queued again when it does not fit: never, lower."))
     var preemption: PreemptionOption = .never
+    @Option(help: ArgumentHelp("The reservation that it may use.", valueName: "name"))
+    var reservation: String?
     @Option(help: ArgumentHelp("How the simulated tasks draw: training, inference, steady."))
     var profile: DemandProfileOption = .training
     @Option(help: ArgumentHelp("How long simulated tasks run.", valueName: "seconds"))
@@ -96,7 +98,8 @@ struct JobOptions: ParsableArguments {
             profile: profile.profile, durationNanoseconds: duration.map { Int64($0 * 1e9) },
             preferredLevel: preferLevel,
             levelSpread: spreadLevel.map { LevelSpread(level: $0, maximumTasks: tasksPerDomain) },
-            isFullPace: floor?.isFull ?? false, preemption: preemption.policy)
+            isFullPace: floor?.isFull ?? false, preemption: preemption.policy,
+            reservation: reservation)
     }
 }
 

@@ -99,6 +99,7 @@ struct Busbar: AsyncParsableCommand {
             GetCommand.self, DescribeCommand.self,
             SubmitCommand.self,
             CancelCommand.self, CordonCommand.self, UncordonCommand.self, DrainCommand.self,
+            ReserveCommand.self, UnreserveCommand.self,
             WhyCommand.self, ValidateCommand.self, TopologyCommand.self,
             SolveCommand.self, HardwareCommand.self, BenchCommand.self, SimulateCommand.self,
             StoreForward.self, BackupForward.self, RestoreForward.self, VersionCommand.self,

@@ -159,6 +159,7 @@ extension JobSpec {
             text += ", " + (most ?? "spread over every \(levelSpread.level)")
         }
         if isFullPace { text += ", at full pace only" }
+        if let reservation { text += ", in reservation \(reservation)" }
         if preemption == .lower { text += ", may stop jobs of lower priority" }
         return text
     }
@@ -188,6 +189,7 @@ extension JobSpec {
                 levelSpread?.maximumTasks.map { .integer(Int64($0)) } ?? .null
             ),
             ("full_pace", .bool(isFullPace)), ("preemption", .string(preemption.rawValue)),
+            ("reservation", reservation.json),
         ])
     }
 }

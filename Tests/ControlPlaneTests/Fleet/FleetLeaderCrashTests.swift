@@ -88,6 +88,7 @@ struct RandomNodes {
         var acknowledged: Set<JobID> = []
         var reserved: Set<JobID> = []
         var nextRequest: UInt64 = 1
+        var crashCount = 0
 
         init(seed: UInt64) throws {
             harness = try LeaderHarness()
@@ -111,6 +112,28 @@ struct RandomNodes {
         let isIdle = world.nodes.running.allSatisfy { $0.isEmpty }
         #expect(isIdle, "seed \(seed)")
         #expect(world.harness.leader.engine.firstBrokenInvariant() == nil, "seed \(seed)")
+    }
+
+    @Test("The histories do contain preemptions and drains, and crashes between their steps")
+    func containsStops() throws {
+        var kinds: [FleetEventKind: Int] = [:]
+        var crashesWhileStopping = 0
+        for seed in 1...UInt64(20) {
+            var world = try World(seed: seed)
+            for _ in 0..<300 {
+                let before = world.harness.stored.values.contains { $0.isRequeued }
+                let number = world.harness.leader.counters.nextEventNumber
+                let crashes = world.crashCount
+                try step(&world)
+                if before && world.crashCount > crashes { crashesWhileStopping += 1 }
+                for event in world.harness.leader.events where event.number >= number {
+                    kinds[event.kind, default: 0] += 1
+                }
+            }
+        }
+        #expect(kinds[.jobPreempted, default: 0] > 20)
+        #expect(kinds[.jobDrained, default: 0] > 20)
+        #expect(crashesWhileStopping > 5)
     }
 
     private func step(_ world: inout World) throws {
@@ -200,6 +223,7 @@ struct RandomNodes {
 
     /// The coordinator dies: what was not stored is gone, and every session with it.
     private func crash(_ world: inout World) throws {
+        world.crashCount += 1
         world.harness = try world.harness.restarted()
         for node in world.nodes.isConnected.indices { world.nodes.isConnected[node] = false }
     }

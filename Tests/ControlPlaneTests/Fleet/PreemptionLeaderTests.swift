@@ -35,6 +35,7 @@ import Testing
         var (harness, ids) = try fullFleet()
         harness.now += 1000
         let id = harness.accept(urgent, request: 20)
+        harness.leader.placeQueued(attempts: 9, now: harness.now)
         #expect(harness.leader.job(id)?.state == .queued)
         let victims = harness.leader.victims(of: id)
         // The two that have run for the shortest time lose the least.
@@ -78,7 +79,8 @@ import Testing
         tooLarge.taskCount = 9
         _ = harness.accept(tooLarge, request: 22)
         harness.leader.capacityChanged()
-        harness.leader.placeQueued(attempts: 9, now: harness.now)
+        for _ in 0..<4 { harness.leader.placeQueued(attempts: 9, now: harness.now) }
+        #expect(!harness.leader.hasQueueWork)
         #expect(!harness.leader.events.contains { $0.kind == .jobPreempted })
     }
 
@@ -86,6 +88,7 @@ import Testing
     func keepsClaims() throws {
         var (harness, _) = try fullFleet()
         let id = harness.accept(urgent, request: 20)
+        harness.leader.placeQueued(attempts: 9, now: harness.now)
         let victims = harness.leader.victims(of: id)
         harness.commit()
         harness.reportAll(victims[0], .stopped)
@@ -108,6 +111,7 @@ import Testing
     func survivesRestart() throws {
         var (harness, _) = try fullFleet()
         let id = harness.accept(urgent, request: 20)
+        harness.leader.placeQueued(attempts: 9, now: harness.now)
         let victims = harness.leader.victims(of: id)
         harness.commit()
         for step in 0..<3 {
@@ -138,6 +142,7 @@ import Testing
     func cancelsVictim() throws {
         var (harness, _) = try fullFleet()
         let id = harness.accept(urgent, request: 20)
+        harness.leader.placeQueued(attempts: 9, now: harness.now)
         let victim = harness.leader.victims(of: id)[0]
         harness.commit()
         _ = harness.leader.cancel(victim, actor: "admin", now: harness.now)
@@ -149,6 +154,7 @@ import Testing
     func finishesMeanwhile() throws {
         var (harness, _) = try fullFleet()
         let id = harness.accept(urgent, request: 20)
+        harness.leader.placeQueued(attempts: 9, now: harness.now)
         let victim = harness.leader.victims(of: id)[0]
         harness.commit()
         harness.reportAll(victim, .finished)
@@ -161,6 +167,7 @@ import Testing
         let low = (1...8).map { harness.accept(SmallFleet.spec("low"), request: UInt64($0)) }
         harness.commit()
         let id = harness.accept(urgent, request: 20)
+        harness.leader.placeQueued(attempts: 9, now: harness.now)
         harness.commit()
         harness.leader.placeQueued(attempts: 9, now: harness.now)
         #expect(harness.leader.job(id)?.state == .pending)

@@ -69,6 +69,7 @@ struct LeaderHarness {
     /// What the store holds.
     var stored: [JobID: FleetJob] = [:]
     var storedMarks: [NodeIndex: FleetNodeMark] = [:]
+    var storedReservations: [String: FleetReservation] = [:]
     var storedEvents: [FleetEvent] = []
     var storedCounters = FleetCounters()
     var directives: [FleetDirective] = []
@@ -106,6 +107,10 @@ struct LeaderHarness {
         for job in batch.jobs { stored[job.id] = job }
         for id in batch.forgottenJobs { stored[id] = nil }
         for mark in batch.marks { storedMarks[mark.node] = mark.mark == .open ? nil : mark }
+        for reservation in batch.reservations {
+            storedReservations[reservation.name] = reservation
+        }
+        for name in batch.endedReservations { storedReservations[name] = nil }
         storedEvents += batch.events
         storedCounters = batch.counters
         leader.batchCommitted(into: &directives)
@@ -147,7 +152,9 @@ struct LeaderHarness {
         var copy = self
         copy.leader = try FleetLeader(
             topology: leader.topology, jobs: stored.values.map { $0 },
-            marks: storedMarks.values.map { $0 }, events: storedEvents, counters: storedCounters)
+            marks: storedMarks.values.map { $0 },
+            reservations: storedReservations.values.map { $0 }, events: storedEvents,
+            counters: storedCounters)
         copy.leader.continueDrains(now: now)
         for node in leader.topology.nodes.indices { copy.makeEligible(NodeIndex(node)) }
         copy.directives = []

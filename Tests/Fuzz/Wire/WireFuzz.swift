@@ -40,6 +40,7 @@ enum WireTarget: String, FuzzTarget {
             checkMessage(FleetRecord.self, input)
             checkMessage(EventRecord.self, input)
             checkMessage(NodeRecord.self, input)
+            checkMessage(ReservationRecord.self, input)
         }
     }
 }

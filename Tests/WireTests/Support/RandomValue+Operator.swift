@@ -128,7 +128,7 @@ extension OperatorRequest: RandomValue {
     }
 
     private static func body(_ source: inout SeededGenerator) -> Body {
-        switch Int.random(in: 0..<18, using: &source) {
+        switch Int.random(in: 0..<21, using: &source) {
         case 0: .getStatus
         case 1: .listSites
         case 2: .listDomains(site: source.text())
@@ -151,6 +151,13 @@ extension OperatorRequest: RandomValue {
         case 15: .stopWatch(source.number())
         case 16:
             .markNode(MarkNode(node: source.text(), mark: source.pick(), reason: source.text()))
+        case 17:
+            .makeReservation(
+                MakeReservation(
+                    name: source.name(), spec: source.value(),
+                    durationMilliseconds: source.number()))
+        case 18: .endReservation(source.text())
+        case 19: .listReservations
         default: .unknown
         }
     }
@@ -166,7 +173,7 @@ extension OperatorRequest: RandomValue {
 
 extension OperatorReply: RandomValue {
     static func random(_ source: inout SeededGenerator) -> OperatorReply {
-        let kind = Int.random(in: 0..<17, using: &source)
+        let kind = Int.random(in: 0..<19, using: &source)
         return OperatorReply(
             id: source.number(), isLast: source.flag(),
             body: kind < 8 ? list(&source, kind: kind) : single(&source, kind: kind))
@@ -219,6 +226,8 @@ extension OperatorReply: RandomValue {
                 MarkReply(
                     node: source.name(), mark: source.pick(),
                     jobs: source.list(upTo: 3) { JobID($0.number()) }))
+        case 16: .reservation(source.value())
+        case 17: .reservations(source.values(upTo: 3))
         default: .none
         }
     }

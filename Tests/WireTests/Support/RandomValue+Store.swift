@@ -58,6 +58,28 @@ extension FleetRecord: RandomValue {
     }
 }
 
+extension ReservationRecord: RandomValue {
+    static func random(_ source: inout SeededGenerator) -> ReservationRecord {
+        ReservationRecord(
+            name: source.name(), spec: source.value(), expiresUnixMilliseconds: source.number(),
+            actor: source.text(),
+            placement: source.list(upTo: 5) { source in
+                TaskPlacement(
+                    node: NodeIndex(rawValue: source.number()),
+                    devices: TaskStart.devices(&source))
+            })
+    }
+}
+
+extension ReservationView: RandomValue {
+    static func random(_ source: inout SeededGenerator) -> ReservationView {
+        ReservationView(
+            name: source.name(), spec: source.value(), expiresUnixMilliseconds: source.number(),
+            madeBy: source.text(), gpuCount: source.number(), keptGPUCount: source.number(),
+            nodes: source.text())
+    }
+}
+
 extension NodeRecord: RandomValue {
     static func random(_ source: inout SeededGenerator) -> NodeRecord {
         NodeRecord(

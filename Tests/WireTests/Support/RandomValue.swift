@@ -105,7 +105,7 @@ extension JobSpec: RandomValue {
             profile: source.pick(), durationNanoseconds: source.optionalDuration(),
             onLeaseEnd: source.pick(), preferredLevel: source.optionalText(),
             levelSpread: levelSpread(&source), isFullPace: source.flag(),
-            preemption: source.pick())
+            preemption: source.pick(), reservation: source.optionalText())
     }
 
     private static func levelSpread(_ source: inout SeededGenerator) -> LevelSpread? {

@@ -862,6 +862,231 @@ void   busbar__v1__job_spec__free_unpacked
   assert(message->base.descriptor == &busbar__v1__job_spec__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   busbar__v1__make_reservation__init
+                     (Busbar__V1__MakeReservation         *message)
+{
+  static const Busbar__V1__MakeReservation init_value = BUSBAR__V1__MAKE_RESERVATION__INIT;
+  *message = init_value;
+}
+size_t busbar__v1__make_reservation__get_packed_size
+                     (const Busbar__V1__MakeReservation *message)
+{
+  assert(message->base.descriptor == &busbar__v1__make_reservation__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t busbar__v1__make_reservation__pack
+                     (const Busbar__V1__MakeReservation *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &busbar__v1__make_reservation__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t busbar__v1__make_reservation__pack_to_buffer
+                     (const Busbar__V1__MakeReservation *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &busbar__v1__make_reservation__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Busbar__V1__MakeReservation *
+       busbar__v1__make_reservation__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Busbar__V1__MakeReservation *)
+     protobuf_c_message_unpack (&busbar__v1__make_reservation__descriptor,
+                                allocator, len, data);
+}
+void   busbar__v1__make_reservation__free_unpacked
+                     (Busbar__V1__MakeReservation *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &busbar__v1__make_reservation__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   busbar__v1__end_reservation__init
+                     (Busbar__V1__EndReservation         *message)
+{
+  static const Busbar__V1__EndReservation init_value = BUSBAR__V1__END_RESERVATION__INIT;
+  *message = init_value;
+}
+size_t busbar__v1__end_reservation__get_packed_size
+                     (const Busbar__V1__EndReservation *message)
+{
+  assert(message->base.descriptor == &busbar__v1__end_reservation__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t busbar__v1__end_reservation__pack
+                     (const Busbar__V1__EndReservation *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &busbar__v1__end_reservation__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t busbar__v1__end_reservation__pack_to_buffer
+                     (const Busbar__V1__EndReservation *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &busbar__v1__end_reservation__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Busbar__V1__EndReservation *
+       busbar__v1__end_reservation__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Busbar__V1__EndReservation *)
+     protobuf_c_message_unpack (&busbar__v1__end_reservation__descriptor,
+                                allocator, len, data);
+}
+void   busbar__v1__end_reservation__free_unpacked
+                     (Busbar__V1__EndReservation *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &busbar__v1__end_reservation__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   busbar__v1__list_reservations__init
+                     (Busbar__V1__ListReservations         *message)
+{
+  static const Busbar__V1__ListReservations init_value = BUSBAR__V1__LIST_RESERVATIONS__INIT;
+  *message = init_value;
+}
+size_t busbar__v1__list_reservations__get_packed_size
+                     (const Busbar__V1__ListReservations *message)
+{
+  assert(message->base.descriptor == &busbar__v1__list_reservations__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t busbar__v1__list_reservations__pack
+                     (const Busbar__V1__ListReservations *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &busbar__v1__list_reservations__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t busbar__v1__list_reservations__pack_to_buffer
+                     (const Busbar__V1__ListReservations *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &busbar__v1__list_reservations__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Busbar__V1__ListReservations *
+       busbar__v1__list_reservations__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Busbar__V1__ListReservations *)
+     protobuf_c_message_unpack (&busbar__v1__list_reservations__descriptor,
+                                allocator, len, data);
+}
+void   busbar__v1__list_reservations__free_unpacked
+                     (Busbar__V1__ListReservations *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &busbar__v1__list_reservations__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   busbar__v1__reservation_view__init
+                     (Busbar__V1__ReservationView         *message)
+{
+  static const Busbar__V1__ReservationView init_value = BUSBAR__V1__RESERVATION_VIEW__INIT;
+  *message = init_value;
+}
+size_t busbar__v1__reservation_view__get_packed_size
+                     (const Busbar__V1__ReservationView *message)
+{
+  assert(message->base.descriptor == &busbar__v1__reservation_view__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t busbar__v1__reservation_view__pack
+                     (const Busbar__V1__ReservationView *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &busbar__v1__reservation_view__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t busbar__v1__reservation_view__pack_to_buffer
+                     (const Busbar__V1__ReservationView *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &busbar__v1__reservation_view__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Busbar__V1__ReservationView *
+       busbar__v1__reservation_view__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Busbar__V1__ReservationView *)
+     protobuf_c_message_unpack (&busbar__v1__reservation_view__descriptor,
+                                allocator, len, data);
+}
+void   busbar__v1__reservation_view__free_unpacked
+                     (Busbar__V1__ReservationView *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &busbar__v1__reservation_view__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   busbar__v1__reservation_list__init
+                     (Busbar__V1__ReservationList         *message)
+{
+  static const Busbar__V1__ReservationList init_value = BUSBAR__V1__RESERVATION_LIST__INIT;
+  *message = init_value;
+}
+size_t busbar__v1__reservation_list__get_packed_size
+                     (const Busbar__V1__ReservationList *message)
+{
+  assert(message->base.descriptor == &busbar__v1__reservation_list__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t busbar__v1__reservation_list__pack
+                     (const Busbar__V1__ReservationList *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &busbar__v1__reservation_list__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t busbar__v1__reservation_list__pack_to_buffer
+                     (const Busbar__V1__ReservationList *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &busbar__v1__reservation_list__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Busbar__V1__ReservationList *
+       busbar__v1__reservation_list__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Busbar__V1__ReservationList *)
+     protobuf_c_message_unpack (&busbar__v1__reservation_list__descriptor,
+                                allocator, len, data);
+}
+void   busbar__v1__reservation_list__free_unpacked
+                     (Busbar__V1__ReservationList *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &busbar__v1__reservation_list__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   busbar__v1__mark_node__init
                      (Busbar__V1__MarkNode         *message)
 {
@@ -2077,7 +2302,7 @@ void   busbar__v1__version_reply__free_unpacked
   assert(message->base.descriptor == &busbar__v1__version_reply__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
-static const ProtobufCFieldDescriptor busbar__v1__operator_request__field_descriptors[19] =
+static const ProtobufCFieldDescriptor busbar__v1__operator_request__field_descriptors[22] =
 {
   {
     "id",
@@ -2307,6 +2532,42 @@ static const ProtobufCFieldDescriptor busbar__v1__operator_request__field_descri
     0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "make_reservation",
+    20,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Busbar__V1__OperatorRequest, body_case),
+    offsetof(Busbar__V1__OperatorRequest, make_reservation),
+    &busbar__v1__make_reservation__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "end_reservation",
+    21,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Busbar__V1__OperatorRequest, body_case),
+    offsetof(Busbar__V1__OperatorRequest, end_reservation),
+    &busbar__v1__end_reservation__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "list_reservations",
+    22,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Busbar__V1__OperatorRequest, body_case),
+    offsetof(Busbar__V1__OperatorRequest, list_reservations),
+    &busbar__v1__list_reservations__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned busbar__v1__operator_request__field_indices_by_name[] = {
   12,   /* field[12] = cancel_job */
@@ -2314,6 +2575,7 @@ static const unsigned busbar__v1__operator_request__field_indices_by_name[] = {
   17,   /* field[17] = describe_domain */
   9,   /* field[9] = describe_job */
   16,   /* field[16] = describe_node */
+  20,   /* field[20] = end_reservation */
   10,   /* field[10] = explain_job */
   2,   /* field[2] = get_status */
   13,   /* field[13] = get_version */
@@ -2323,7 +2585,9 @@ static const unsigned busbar__v1__operator_request__field_indices_by_name[] = {
   6,   /* field[6] = list_gpus */
   7,   /* field[7] = list_jobs */
   5,   /* field[5] = list_nodes */
+  21,   /* field[21] = list_reservations */
   3,   /* field[3] = list_sites */
+  19,   /* field[19] = make_reservation */
   18,   /* field[18] = mark_node */
   15,   /* field[15] = stop_watch */
   11,   /* field[11] = submit_job */
@@ -2332,7 +2596,7 @@ static const unsigned busbar__v1__operator_request__field_indices_by_name[] = {
 static const ProtobufCIntRange busbar__v1__operator_request__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 19 }
+  { 0, 22 }
 };
 const ProtobufCMessageDescriptor busbar__v1__operator_request__descriptor =
 {
@@ -2342,14 +2606,14 @@ const ProtobufCMessageDescriptor busbar__v1__operator_request__descriptor =
   "Busbar__V1__OperatorRequest",
   "busbar.v1",
   sizeof(Busbar__V1__OperatorRequest),
-  19,
+  22,
   busbar__v1__operator_request__field_descriptors,
   busbar__v1__operator_request__field_indices_by_name,
   1,  busbar__v1__operator_request__number_ranges,
   (ProtobufCMessageInit) busbar__v1__operator_request__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor busbar__v1__operator_reply__field_descriptors[18] =
+static const ProtobufCFieldDescriptor busbar__v1__operator_reply__field_descriptors[20] =
 {
   {
     "id",
@@ -2567,6 +2831,30 @@ static const ProtobufCFieldDescriptor busbar__v1__operator_reply__field_descript
     0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "reservation",
+    19,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Busbar__V1__OperatorReply, body_case),
+    offsetof(Busbar__V1__OperatorReply, reservation),
+    &busbar__v1__reservation_view__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "reservations",
+    20,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Busbar__V1__OperatorReply, body_case),
+    offsetof(Busbar__V1__OperatorReply, reservations),
+    &busbar__v1__reservation_list__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned busbar__v1__operator_reply__field_indices_by_name[] = {
   13,   /* field[13] = cancelled */
@@ -2583,6 +2871,8 @@ static const unsigned busbar__v1__operator_reply__field_indices_by_name[] = {
   17,   /* field[17] = marked */
   15,   /* field[15] = node */
   6,   /* field[6] = nodes */
+  18,   /* field[18] = reservation */
+  19,   /* field[19] = reservations */
   4,   /* field[4] = sites */
   3,   /* field[3] = status */
   12,   /* field[12] = submitted */
@@ -2591,7 +2881,7 @@ static const unsigned busbar__v1__operator_reply__field_indices_by_name[] = {
 static const ProtobufCIntRange busbar__v1__operator_reply__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 18 }
+  { 0, 20 }
 };
 const ProtobufCMessageDescriptor busbar__v1__operator_reply__descriptor =
 {
@@ -2601,7 +2891,7 @@ const ProtobufCMessageDescriptor busbar__v1__operator_reply__descriptor =
   "Busbar__V1__OperatorReply",
   "busbar.v1",
   sizeof(Busbar__V1__OperatorReply),
-  18,
+  20,
   busbar__v1__operator_reply__field_descriptors,
   busbar__v1__operator_reply__field_indices_by_name,
   1,  busbar__v1__operator_reply__number_ranges,
@@ -3260,7 +3550,7 @@ const ProtobufCMessageDescriptor busbar__v1__label__descriptor =
   (ProtobufCMessageInit) busbar__v1__label__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor busbar__v1__job_spec__field_descriptors[22] =
+static const ProtobufCFieldDescriptor busbar__v1__job_spec__field_descriptors[23] =
 {
   {
     "name",
@@ -3526,6 +3816,18 @@ static const ProtobufCFieldDescriptor busbar__v1__job_spec__field_descriptors[22
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "reservation",
+    23,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Busbar__V1__JobSpec, reservation),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned busbar__v1__job_spec__field_indices_by_name[] = {
   6,   /* field[6] = cpu_milli */
@@ -3543,6 +3845,7 @@ static const unsigned busbar__v1__job_spec__field_indices_by_name[] = {
   1,   /* field[1] = priority */
   14,   /* field[14] = profile */
   12,   /* field[12] = required_level */
+  22,   /* field[22] = reservation */
   11,   /* field[11] = selector */
   10,   /* field[10] = sites */
   8,   /* field[8] = spread */
@@ -3554,7 +3857,7 @@ static const unsigned busbar__v1__job_spec__field_indices_by_name[] = {
 static const ProtobufCIntRange busbar__v1__job_spec__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 22 }
+  { 0, 23 }
 };
 const ProtobufCMessageDescriptor busbar__v1__job_spec__descriptor =
 {
@@ -3564,11 +3867,285 @@ const ProtobufCMessageDescriptor busbar__v1__job_spec__descriptor =
   "Busbar__V1__JobSpec",
   "busbar.v1",
   sizeof(Busbar__V1__JobSpec),
-  22,
+  23,
   busbar__v1__job_spec__field_descriptors,
   busbar__v1__job_spec__field_indices_by_name,
   1,  busbar__v1__job_spec__number_ranges,
   (ProtobufCMessageInit) busbar__v1__job_spec__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor busbar__v1__make_reservation__field_descriptors[3] =
+{
+  {
+    "name",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Busbar__V1__MakeReservation, name),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "spec",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Busbar__V1__MakeReservation, spec),
+    &busbar__v1__job_spec__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "duration_ms",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Busbar__V1__MakeReservation, duration_ms),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned busbar__v1__make_reservation__field_indices_by_name[] = {
+  2,   /* field[2] = duration_ms */
+  0,   /* field[0] = name */
+  1,   /* field[1] = spec */
+};
+static const ProtobufCIntRange busbar__v1__make_reservation__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 3 }
+};
+const ProtobufCMessageDescriptor busbar__v1__make_reservation__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "busbar.v1.MakeReservation",
+  "MakeReservation",
+  "Busbar__V1__MakeReservation",
+  "busbar.v1",
+  sizeof(Busbar__V1__MakeReservation),
+  3,
+  busbar__v1__make_reservation__field_descriptors,
+  busbar__v1__make_reservation__field_indices_by_name,
+  1,  busbar__v1__make_reservation__number_ranges,
+  (ProtobufCMessageInit) busbar__v1__make_reservation__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor busbar__v1__end_reservation__field_descriptors[1] =
+{
+  {
+    "name",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Busbar__V1__EndReservation, name),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned busbar__v1__end_reservation__field_indices_by_name[] = {
+  0,   /* field[0] = name */
+};
+static const ProtobufCIntRange busbar__v1__end_reservation__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 1 }
+};
+const ProtobufCMessageDescriptor busbar__v1__end_reservation__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "busbar.v1.EndReservation",
+  "EndReservation",
+  "Busbar__V1__EndReservation",
+  "busbar.v1",
+  sizeof(Busbar__V1__EndReservation),
+  1,
+  busbar__v1__end_reservation__field_descriptors,
+  busbar__v1__end_reservation__field_indices_by_name,
+  1,  busbar__v1__end_reservation__number_ranges,
+  (ProtobufCMessageInit) busbar__v1__end_reservation__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+#define busbar__v1__list_reservations__field_descriptors NULL
+#define busbar__v1__list_reservations__field_indices_by_name NULL
+#define busbar__v1__list_reservations__number_ranges NULL
+const ProtobufCMessageDescriptor busbar__v1__list_reservations__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "busbar.v1.ListReservations",
+  "ListReservations",
+  "Busbar__V1__ListReservations",
+  "busbar.v1",
+  sizeof(Busbar__V1__ListReservations),
+  0,
+  busbar__v1__list_reservations__field_descriptors,
+  busbar__v1__list_reservations__field_indices_by_name,
+  0,  busbar__v1__list_reservations__number_ranges,
+  (ProtobufCMessageInit) busbar__v1__list_reservations__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor busbar__v1__reservation_view__field_descriptors[7] =
+{
+  {
+    "name",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Busbar__V1__ReservationView, name),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "spec",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Busbar__V1__ReservationView, spec),
+    &busbar__v1__job_spec__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "expires_unix_ms",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Busbar__V1__ReservationView, expires_unix_ms),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "made_by",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Busbar__V1__ReservationView, made_by),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "gpus",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Busbar__V1__ReservationView, gpus),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "gpus_kept",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Busbar__V1__ReservationView, gpus_kept),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "nodes",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Busbar__V1__ReservationView, nodes),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned busbar__v1__reservation_view__field_indices_by_name[] = {
+  2,   /* field[2] = expires_unix_ms */
+  4,   /* field[4] = gpus */
+  5,   /* field[5] = gpus_kept */
+  3,   /* field[3] = made_by */
+  0,   /* field[0] = name */
+  6,   /* field[6] = nodes */
+  1,   /* field[1] = spec */
+};
+static const ProtobufCIntRange busbar__v1__reservation_view__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 7 }
+};
+const ProtobufCMessageDescriptor busbar__v1__reservation_view__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "busbar.v1.ReservationView",
+  "ReservationView",
+  "Busbar__V1__ReservationView",
+  "busbar.v1",
+  sizeof(Busbar__V1__ReservationView),
+  7,
+  busbar__v1__reservation_view__field_descriptors,
+  busbar__v1__reservation_view__field_indices_by_name,
+  1,  busbar__v1__reservation_view__number_ranges,
+  (ProtobufCMessageInit) busbar__v1__reservation_view__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor busbar__v1__reservation_list__field_descriptors[1] =
+{
+  {
+    "reservations",
+    1,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Busbar__V1__ReservationList, n_reservations),
+    offsetof(Busbar__V1__ReservationList, reservations),
+    &busbar__v1__reservation_view__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned busbar__v1__reservation_list__field_indices_by_name[] = {
+  0,   /* field[0] = reservations */
+};
+static const ProtobufCIntRange busbar__v1__reservation_list__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 1 }
+};
+const ProtobufCMessageDescriptor busbar__v1__reservation_list__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "busbar.v1.ReservationList",
+  "ReservationList",
+  "Busbar__V1__ReservationList",
+  "busbar.v1",
+  sizeof(Busbar__V1__ReservationList),
+  1,
+  busbar__v1__reservation_list__field_descriptors,
+  busbar__v1__reservation_list__field_indices_by_name,
+  1,  busbar__v1__reservation_list__number_ranges,
+  (ProtobufCMessageInit) busbar__v1__reservation_list__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 static const ProtobufCFieldDescriptor busbar__v1__mark_node__field_descriptors[3] =

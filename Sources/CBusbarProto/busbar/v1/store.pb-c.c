@@ -142,6 +142,51 @@ void   busbar__v1__job_record__free_unpacked
   assert(message->base.descriptor == &busbar__v1__job_record__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   busbar__v1__reservation_record__init
+                     (Busbar__V1__ReservationRecord         *message)
+{
+  static const Busbar__V1__ReservationRecord init_value = BUSBAR__V1__RESERVATION_RECORD__INIT;
+  *message = init_value;
+}
+size_t busbar__v1__reservation_record__get_packed_size
+                     (const Busbar__V1__ReservationRecord *message)
+{
+  assert(message->base.descriptor == &busbar__v1__reservation_record__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t busbar__v1__reservation_record__pack
+                     (const Busbar__V1__ReservationRecord *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &busbar__v1__reservation_record__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t busbar__v1__reservation_record__pack_to_buffer
+                     (const Busbar__V1__ReservationRecord *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &busbar__v1__reservation_record__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Busbar__V1__ReservationRecord *
+       busbar__v1__reservation_record__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Busbar__V1__ReservationRecord *)
+     protobuf_c_message_unpack (&busbar__v1__reservation_record__descriptor,
+                                allocator, len, data);
+}
+void   busbar__v1__reservation_record__free_unpacked
+                     (Busbar__V1__ReservationRecord *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &busbar__v1__reservation_record__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   busbar__v1__node_record__init
                      (Busbar__V1__NodeRecord         *message)
 {
@@ -772,6 +817,96 @@ const ProtobufCMessageDescriptor busbar__v1__job_record__descriptor =
   busbar__v1__job_record__field_indices_by_name,
   1,  busbar__v1__job_record__number_ranges,
   (ProtobufCMessageInit) busbar__v1__job_record__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor busbar__v1__reservation_record__field_descriptors[5] =
+{
+  {
+    "name",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Busbar__V1__ReservationRecord, name),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "spec",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Busbar__V1__ReservationRecord, spec),
+    &busbar__v1__job_spec__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "expires_unix_ms",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Busbar__V1__ReservationRecord, expires_unix_ms),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "actor",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Busbar__V1__ReservationRecord, actor),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "tasks",
+    5,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Busbar__V1__ReservationRecord, n_tasks),
+    offsetof(Busbar__V1__ReservationRecord, tasks),
+    &busbar__v1__task_record__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned busbar__v1__reservation_record__field_indices_by_name[] = {
+  3,   /* field[3] = actor */
+  2,   /* field[2] = expires_unix_ms */
+  0,   /* field[0] = name */
+  1,   /* field[1] = spec */
+  4,   /* field[4] = tasks */
+};
+static const ProtobufCIntRange busbar__v1__reservation_record__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 5 }
+};
+const ProtobufCMessageDescriptor busbar__v1__reservation_record__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "busbar.v1.ReservationRecord",
+  "ReservationRecord",
+  "Busbar__V1__ReservationRecord",
+  "busbar.v1",
+  sizeof(Busbar__V1__ReservationRecord),
+  5,
+  busbar__v1__reservation_record__field_descriptors,
+  busbar__v1__reservation_record__field_indices_by_name,
+  1,  busbar__v1__reservation_record__number_ranges,
+  (ProtobufCMessageInit) busbar__v1__reservation_record__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 static const ProtobufCFieldDescriptor busbar__v1__node_record__field_descriptors[5] =

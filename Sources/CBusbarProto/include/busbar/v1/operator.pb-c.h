@@ -35,6 +35,11 @@ typedef struct Busbar__V1__DescribeDomain Busbar__V1__DescribeDomain;
 typedef struct Busbar__V1__ExplainJob Busbar__V1__ExplainJob;
 typedef struct Busbar__V1__Label Busbar__V1__Label;
 typedef struct Busbar__V1__JobSpec Busbar__V1__JobSpec;
+typedef struct Busbar__V1__MakeReservation Busbar__V1__MakeReservation;
+typedef struct Busbar__V1__EndReservation Busbar__V1__EndReservation;
+typedef struct Busbar__V1__ListReservations Busbar__V1__ListReservations;
+typedef struct Busbar__V1__ReservationView Busbar__V1__ReservationView;
+typedef struct Busbar__V1__ReservationList Busbar__V1__ReservationList;
 typedef struct Busbar__V1__MarkNode Busbar__V1__MarkNode;
 typedef struct Busbar__V1__MarkReply Busbar__V1__MarkReply;
 typedef struct Busbar__V1__SubmitJob Busbar__V1__SubmitJob;
@@ -98,7 +103,10 @@ typedef enum {
   BUSBAR__V1__OPERATOR_REQUEST__BODY_STOP_WATCH = 16,
   BUSBAR__V1__OPERATOR_REQUEST__BODY_DESCRIBE_NODE = 17,
   BUSBAR__V1__OPERATOR_REQUEST__BODY_DESCRIBE_DOMAIN = 18,
-  BUSBAR__V1__OPERATOR_REQUEST__BODY_MARK_NODE = 19
+  BUSBAR__V1__OPERATOR_REQUEST__BODY_MARK_NODE = 19,
+  BUSBAR__V1__OPERATOR_REQUEST__BODY_MAKE_RESERVATION = 20,
+  BUSBAR__V1__OPERATOR_REQUEST__BODY_END_RESERVATION = 21,
+  BUSBAR__V1__OPERATOR_REQUEST__BODY_LIST_RESERVATIONS = 22
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(BUSBAR__V1__OPERATOR_REQUEST__BODY__CASE)
 } Busbar__V1__OperatorRequest__BodyCase;
 
@@ -135,6 +143,9 @@ struct  Busbar__V1__OperatorRequest
     Busbar__V1__DescribeNode *describe_node;
     Busbar__V1__DescribeDomain *describe_domain;
     Busbar__V1__MarkNode *mark_node;
+    Busbar__V1__MakeReservation *make_reservation;
+    Busbar__V1__EndReservation *end_reservation;
+    Busbar__V1__ListReservations *list_reservations;
   };
 };
 #define BUSBAR__V1__OPERATOR_REQUEST__INIT \
@@ -159,7 +170,9 @@ typedef enum {
   BUSBAR__V1__OPERATOR_REPLY__BODY_VERSION = 15,
   BUSBAR__V1__OPERATOR_REPLY__BODY_NODE = 16,
   BUSBAR__V1__OPERATOR_REPLY__BODY_DOMAIN = 17,
-  BUSBAR__V1__OPERATOR_REPLY__BODY_MARKED = 18
+  BUSBAR__V1__OPERATOR_REPLY__BODY_MARKED = 18,
+  BUSBAR__V1__OPERATOR_REPLY__BODY_RESERVATION = 19,
+  BUSBAR__V1__OPERATOR_REPLY__BODY_RESERVATIONS = 20
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(BUSBAR__V1__OPERATOR_REPLY__BODY__CASE)
 } Busbar__V1__OperatorReply__BodyCase;
 
@@ -189,6 +202,11 @@ struct  Busbar__V1__OperatorReply
     Busbar__V1__NodeDetail *node;
     Busbar__V1__DomainDetail *domain;
     Busbar__V1__MarkReply *marked;
+    /*
+     * To a reservation that was made or ended.
+     */
+    Busbar__V1__ReservationView *reservation;
+    Busbar__V1__ReservationList *reservations;
   };
 };
 #define BUSBAR__V1__OPERATOR_REPLY__INIT \
@@ -414,10 +432,87 @@ struct  Busbar__V1__JobSpec
    * Jobs of a lower priority may be stopped and queued again for this one.
    */
   protobuf_c_boolean preempt_lower;
+  /*
+   * The reservation that the job may use; empty for none.
+   */
+  char *reservation;
 };
 #define BUSBAR__V1__JOB_SPEC__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&busbar__v1__job_spec__descriptor) \
-    , (char *)protobuf_c_empty_string, 0, 0, 0, 0, 0, 0, 0, 0, 0,NULL, 0,NULL, 0,NULL, (char *)protobuf_c_empty_string, 0, BUSBAR__V1__DEMAND_PROFILE__DEMAND_PROFILE_UNSPECIFIED, 0, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, 0, 0 }
+    , (char *)protobuf_c_empty_string, 0, 0, 0, 0, 0, 0, 0, 0, 0,NULL, 0,NULL, 0,NULL, (char *)protobuf_c_empty_string, 0, BUSBAR__V1__DEMAND_PROFILE__DEMAND_PROFILE_UNSPECIFIED, 0, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, 0, 0, (char *)protobuf_c_empty_string }
+
+
+/*
+ * Keeps what a job would hold for the jobs of a name. The same reservation again changes nothing.
+ */
+struct  Busbar__V1__MakeReservation
+{
+  ProtobufCMessage base;
+  char *name;
+  /*
+   * What to keep.
+   */
+  Busbar__V1__JobSpec *spec;
+  /*
+   * From when the coordinator takes the request.
+   */
+  uint64_t duration_ms;
+};
+#define BUSBAR__V1__MAKE_RESERVATION__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&busbar__v1__make_reservation__descriptor) \
+    , (char *)protobuf_c_empty_string, NULL, 0 }
+
+
+struct  Busbar__V1__EndReservation
+{
+  ProtobufCMessage base;
+  char *name;
+};
+#define BUSBAR__V1__END_RESERVATION__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&busbar__v1__end_reservation__descriptor) \
+    , (char *)protobuf_c_empty_string }
+
+
+struct  Busbar__V1__ListReservations
+{
+  ProtobufCMessage base;
+};
+#define BUSBAR__V1__LIST_RESERVATIONS__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&busbar__v1__list_reservations__descriptor) \
+     }
+
+
+struct  Busbar__V1__ReservationView
+{
+  ProtobufCMessage base;
+  char *name;
+  Busbar__V1__JobSpec *spec;
+  uint64_t expires_unix_ms;
+  char *made_by;
+  /*
+   * GPUs that it was made for, and those of them that no job uses now.
+   */
+  uint32_t gpus;
+  uint32_t gpus_kept;
+  /*
+   * Compressed.
+   */
+  char *nodes;
+};
+#define BUSBAR__V1__RESERVATION_VIEW__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&busbar__v1__reservation_view__descriptor) \
+    , (char *)protobuf_c_empty_string, NULL, 0, (char *)protobuf_c_empty_string, 0, 0, (char *)protobuf_c_empty_string }
+
+
+struct  Busbar__V1__ReservationList
+{
+  ProtobufCMessage base;
+  size_t n_reservations;
+  Busbar__V1__ReservationView **reservations;
+};
+#define BUSBAR__V1__RESERVATION_LIST__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&busbar__v1__reservation_list__descriptor) \
+    , 0,NULL }
 
 
 /*
@@ -1263,6 +1358,101 @@ Busbar__V1__JobSpec *
 void   busbar__v1__job_spec__free_unpacked
                      (Busbar__V1__JobSpec *message,
                       ProtobufCAllocator *allocator);
+/* Busbar__V1__MakeReservation methods */
+void   busbar__v1__make_reservation__init
+                     (Busbar__V1__MakeReservation         *message);
+size_t busbar__v1__make_reservation__get_packed_size
+                     (const Busbar__V1__MakeReservation   *message);
+size_t busbar__v1__make_reservation__pack
+                     (const Busbar__V1__MakeReservation   *message,
+                      uint8_t             *out);
+size_t busbar__v1__make_reservation__pack_to_buffer
+                     (const Busbar__V1__MakeReservation   *message,
+                      ProtobufCBuffer     *buffer);
+Busbar__V1__MakeReservation *
+       busbar__v1__make_reservation__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   busbar__v1__make_reservation__free_unpacked
+                     (Busbar__V1__MakeReservation *message,
+                      ProtobufCAllocator *allocator);
+/* Busbar__V1__EndReservation methods */
+void   busbar__v1__end_reservation__init
+                     (Busbar__V1__EndReservation         *message);
+size_t busbar__v1__end_reservation__get_packed_size
+                     (const Busbar__V1__EndReservation   *message);
+size_t busbar__v1__end_reservation__pack
+                     (const Busbar__V1__EndReservation   *message,
+                      uint8_t             *out);
+size_t busbar__v1__end_reservation__pack_to_buffer
+                     (const Busbar__V1__EndReservation   *message,
+                      ProtobufCBuffer     *buffer);
+Busbar__V1__EndReservation *
+       busbar__v1__end_reservation__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   busbar__v1__end_reservation__free_unpacked
+                     (Busbar__V1__EndReservation *message,
+                      ProtobufCAllocator *allocator);
+/* Busbar__V1__ListReservations methods */
+void   busbar__v1__list_reservations__init
+                     (Busbar__V1__ListReservations         *message);
+size_t busbar__v1__list_reservations__get_packed_size
+                     (const Busbar__V1__ListReservations   *message);
+size_t busbar__v1__list_reservations__pack
+                     (const Busbar__V1__ListReservations   *message,
+                      uint8_t             *out);
+size_t busbar__v1__list_reservations__pack_to_buffer
+                     (const Busbar__V1__ListReservations   *message,
+                      ProtobufCBuffer     *buffer);
+Busbar__V1__ListReservations *
+       busbar__v1__list_reservations__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   busbar__v1__list_reservations__free_unpacked
+                     (Busbar__V1__ListReservations *message,
+                      ProtobufCAllocator *allocator);
+/* Busbar__V1__ReservationView methods */
+void   busbar__v1__reservation_view__init
+                     (Busbar__V1__ReservationView         *message);
+size_t busbar__v1__reservation_view__get_packed_size
+                     (const Busbar__V1__ReservationView   *message);
+size_t busbar__v1__reservation_view__pack
+                     (const Busbar__V1__ReservationView   *message,
+                      uint8_t             *out);
+size_t busbar__v1__reservation_view__pack_to_buffer
+                     (const Busbar__V1__ReservationView   *message,
+                      ProtobufCBuffer     *buffer);
+Busbar__V1__ReservationView *
+       busbar__v1__reservation_view__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   busbar__v1__reservation_view__free_unpacked
+                     (Busbar__V1__ReservationView *message,
+                      ProtobufCAllocator *allocator);
+/* Busbar__V1__ReservationList methods */
+void   busbar__v1__reservation_list__init
+                     (Busbar__V1__ReservationList         *message);
+size_t busbar__v1__reservation_list__get_packed_size
+                     (const Busbar__V1__ReservationList   *message);
+size_t busbar__v1__reservation_list__pack
+                     (const Busbar__V1__ReservationList   *message,
+                      uint8_t             *out);
+size_t busbar__v1__reservation_list__pack_to_buffer
+                     (const Busbar__V1__ReservationList   *message,
+                      ProtobufCBuffer     *buffer);
+Busbar__V1__ReservationList *
+       busbar__v1__reservation_list__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   busbar__v1__reservation_list__free_unpacked
+                     (Busbar__V1__ReservationList *message,
+                      ProtobufCAllocator *allocator);
 /* Busbar__V1__MarkNode methods */
 void   busbar__v1__mark_node__init
                      (Busbar__V1__MarkNode         *message);
@@ -1835,6 +2025,21 @@ typedef void (*Busbar__V1__Label_Closure)
 typedef void (*Busbar__V1__JobSpec_Closure)
                  (const Busbar__V1__JobSpec *message,
                   void *closure_data);
+typedef void (*Busbar__V1__MakeReservation_Closure)
+                 (const Busbar__V1__MakeReservation *message,
+                  void *closure_data);
+typedef void (*Busbar__V1__EndReservation_Closure)
+                 (const Busbar__V1__EndReservation *message,
+                  void *closure_data);
+typedef void (*Busbar__V1__ListReservations_Closure)
+                 (const Busbar__V1__ListReservations *message,
+                  void *closure_data);
+typedef void (*Busbar__V1__ReservationView_Closure)
+                 (const Busbar__V1__ReservationView *message,
+                  void *closure_data);
+typedef void (*Busbar__V1__ReservationList_Closure)
+                 (const Busbar__V1__ReservationList *message,
+                  void *closure_data);
 typedef void (*Busbar__V1__MarkNode_Closure)
                  (const Busbar__V1__MarkNode *message,
                   void *closure_data);
@@ -1942,6 +2147,11 @@ extern const ProtobufCMessageDescriptor busbar__v1__describe_domain__descriptor;
 extern const ProtobufCMessageDescriptor busbar__v1__explain_job__descriptor;
 extern const ProtobufCMessageDescriptor busbar__v1__label__descriptor;
 extern const ProtobufCMessageDescriptor busbar__v1__job_spec__descriptor;
+extern const ProtobufCMessageDescriptor busbar__v1__make_reservation__descriptor;
+extern const ProtobufCMessageDescriptor busbar__v1__end_reservation__descriptor;
+extern const ProtobufCMessageDescriptor busbar__v1__list_reservations__descriptor;
+extern const ProtobufCMessageDescriptor busbar__v1__reservation_view__descriptor;
+extern const ProtobufCMessageDescriptor busbar__v1__reservation_list__descriptor;
 extern const ProtobufCMessageDescriptor busbar__v1__mark_node__descriptor;
 extern const ProtobufCMessageDescriptor busbar__v1__mark_reply__descriptor;
 extern const ProtobufCMessageDescriptor busbar__v1__submit_job__descriptor;

@@ -20,6 +20,7 @@ PROTOBUF_C__BEGIN_DECLS
 typedef struct Busbar__V1__LedgerShard Busbar__V1__LedgerShard;
 typedef struct Busbar__V1__SiteRecord Busbar__V1__SiteRecord;
 typedef struct Busbar__V1__JobRecord Busbar__V1__JobRecord;
+typedef struct Busbar__V1__ReservationRecord Busbar__V1__ReservationRecord;
 typedef struct Busbar__V1__NodeRecord Busbar__V1__NodeRecord;
 typedef struct Busbar__V1__TaskRecord Busbar__V1__TaskRecord;
 typedef struct Busbar__V1__FleetRecord Busbar__V1__FleetRecord;
@@ -138,6 +139,27 @@ struct  Busbar__V1__JobRecord
 #define BUSBAR__V1__JOB_RECORD__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&busbar__v1__job_record__descriptor) \
     , 0, NULL, NULL, (char *)protobuf_c_empty_string, 0, (char *)protobuf_c_empty_string, 0, 0,NULL, 0, (char *)protobuf_c_empty_string, 0, 0, 0 }
+
+
+/*
+ * fleet store: "reservation/NAME", until it ends.
+ */
+struct  Busbar__V1__ReservationRecord
+{
+  ProtobufCMessage base;
+  char *name;
+  Busbar__V1__JobSpec *spec;
+  uint64_t expires_unix_ms;
+  char *actor;
+  /*
+   * Where its room is.
+   */
+  size_t n_tasks;
+  Busbar__V1__TaskRecord **tasks;
+};
+#define BUSBAR__V1__RESERVATION_RECORD__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&busbar__v1__reservation_record__descriptor) \
+    , (char *)protobuf_c_empty_string, NULL, 0, (char *)protobuf_c_empty_string, 0,NULL }
 
 
 /*
@@ -264,6 +286,25 @@ Busbar__V1__JobRecord *
 void   busbar__v1__job_record__free_unpacked
                      (Busbar__V1__JobRecord *message,
                       ProtobufCAllocator *allocator);
+/* Busbar__V1__ReservationRecord methods */
+void   busbar__v1__reservation_record__init
+                     (Busbar__V1__ReservationRecord         *message);
+size_t busbar__v1__reservation_record__get_packed_size
+                     (const Busbar__V1__ReservationRecord   *message);
+size_t busbar__v1__reservation_record__pack
+                     (const Busbar__V1__ReservationRecord   *message,
+                      uint8_t             *out);
+size_t busbar__v1__reservation_record__pack_to_buffer
+                     (const Busbar__V1__ReservationRecord   *message,
+                      ProtobufCBuffer     *buffer);
+Busbar__V1__ReservationRecord *
+       busbar__v1__reservation_record__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   busbar__v1__reservation_record__free_unpacked
+                     (Busbar__V1__ReservationRecord *message,
+                      ProtobufCAllocator *allocator);
 /* Busbar__V1__NodeRecord methods */
 void   busbar__v1__node_record__init
                      (Busbar__V1__NodeRecord         *message);
@@ -351,6 +392,9 @@ typedef void (*Busbar__V1__SiteRecord_Closure)
 typedef void (*Busbar__V1__JobRecord_Closure)
                  (const Busbar__V1__JobRecord *message,
                   void *closure_data);
+typedef void (*Busbar__V1__ReservationRecord_Closure)
+                 (const Busbar__V1__ReservationRecord *message,
+                  void *closure_data);
 typedef void (*Busbar__V1__NodeRecord_Closure)
                  (const Busbar__V1__NodeRecord *message,
                   void *closure_data);
@@ -372,6 +416,7 @@ typedef void (*Busbar__V1__EventRecord_Closure)
 extern const ProtobufCMessageDescriptor busbar__v1__ledger_shard__descriptor;
 extern const ProtobufCMessageDescriptor busbar__v1__site_record__descriptor;
 extern const ProtobufCMessageDescriptor busbar__v1__job_record__descriptor;
+extern const ProtobufCMessageDescriptor busbar__v1__reservation_record__descriptor;
 extern const ProtobufCMessageDescriptor busbar__v1__node_record__descriptor;
 extern const ProtobufCMessageDescriptor busbar__v1__task_record__descriptor;
 extern const ProtobufCMessageDescriptor busbar__v1__fleet_record__descriptor;
