@@ -39,16 +39,16 @@ package enum PowerViolation: Hashable, Sendable {
 /// class, where no gang of the class went on. By the uniqueness of weighted max-min fair levels only
 /// the optimum passes.
 package struct PowerChecker {
-    private let problem: PowerProblem
+    let problem: PowerProblem
     private let capMilliwatts: [UInt32]
-    private let certificate: PowerCertificate
+    let certificate: PowerCertificate
     /// The GPUs of each domain: slices of `members`.
     private var memberStarts: [Int] = []
     private var members: [Int32] = []
     /// What each domain has free, and what each GPU whose gang was stopped would have used more at the
     /// next step, in units of 2^-68 mW; both once the budgets are known to hold.
-    private var free: [Int128] = []
-    private var growth: [Int128] = []
+    private(set) var free: [Int128] = []
+    private(set) var growth: [Int128] = []
 
     /// Checks a claim.
     ///
@@ -103,7 +103,7 @@ package struct PowerChecker {
         }
     }
 
-    private func members(of domain: Int) -> ArraySlice<Int32> {
+    func members(of domain: Int) -> ArraySlice<Int32> {
         members[memberStarts[domain]..<memberStarts[domain + 1]]
     }
 
@@ -112,7 +112,7 @@ package struct PowerChecker {
     private static let one: UInt64 = 1 << 52
 
     /// Watts at a level, in units of 2^-68 mW: floor included, nothing rounded.
-    private func watts(_ gpu: Int, _ level: UInt64) -> Int128 {
+    func watts(_ gpu: Int, _ level: UInt64) -> Int128 {
         let floor = Int128(problem.gpuFloorMilliwatts[gpu])
         let full = Int128(problem.gpuFullMilliwatts[gpu])
         guard full > floor else { return floor << 68 }
@@ -129,16 +129,16 @@ package struct PowerChecker {
     }
 
     /// The level at a pace of a gang that nothing has stopped.
-    private func free(_ gang: Int, at pace: UInt128) -> UInt64 {
+    func free(_ gang: Int, at pace: UInt128) -> UInt64 {
         UInt64(min(UInt128(PowerChecker.one), pace * UInt128(problem.gangWeight[gang])))
     }
 
-    private func isFull(_ gang: Int) -> Bool {
+    func isFull(_ gang: Int) -> Bool {
         certificate.level[gang].rawValue == PowerChecker.one
     }
 
     /// The pace at which a stopped gang stands.
-    private func pace(_ gang: Int) -> UInt128 {
+    func pace(_ gang: Int) -> UInt128 {
         UInt128(certificate.level[gang].rawValue / UInt64(problem.gangWeight[gang]))
     }
 
@@ -210,70 +210,6 @@ package struct PowerChecker {
         return watts(gpu, free(gang, at: pace(gang) + 1)) - use
     }
 
-    /// A gang that went on in a domain that was full.
-    private func passingViolation() -> PowerViolation? {
-        for domain in 0..<problem.domainCount {
-            // With more free than all the stopped gangs would take, it stopped nobody.
-            let most = members(of: domain).reduce(Int128(0)) { $0 + growth[Int($1)] }
-            if free[domain] < most, let violation = passingViolation(domain) { return violation }
-        }
-        return nil
-    }
-
-    /// A gang that went on in a domain at a pace at which the domain was full.
-    ///
-    /// That can be only where others in the domain were stopped at that pace, whoever stopped them: at
-    /// any other, what the domain held was no more than it holds now. And of those only where what they
-    /// would have taken at the next step is more than what is free now.
-    private func passingViolation(_ domain: Int) -> PowerViolation? {
-        var stops: [(class: Int32, pace: UInt128, growth: Int128)] = []
-        for gpu in members(of: domain) where growth[Int(gpu)] > 0 {
-            let gang = Int(problem.gpuGang[Int(gpu)])
-            stops.append((~problem.gangPriority[gang], pace(gang), growth[Int(gpu)]))
-        }
-        stops.sort { ($0.class, $0.pace) < ($1.class, $1.pace) }
-        var start = 0
-        while start < stops.count {
-            let (rank, pace) = (stops[start].class, stops[start].pace)
-            var (end, sum) = (start, Int128(0))
-            while end < stops.count, (stops[end].class, stops[end].pace) == (rank, pace) {
-                sum += stops[end].growth
-                end += 1
-            }
-            if sum > free[domain], let gang = gangThatPassed(domain, priority: ~rank, pace) {
-                return .passedFull(gang: gang, domain: domain)
-            }
-            start = end
-        }
-        return nil
-    }
-
-    /// A gang of a class that stands above a pace at which the domain was full for the class.
-    private func gangThatPassed(_ domain: Int, priority: Int32, _ pace: UInt128) -> Int? {
-        var next: Int128 = 0
-        var passed: Int?
-        for member in members(of: domain) {
-            let gpu = Int(member)
-            let gang = Int(problem.gpuGang[gpu])
-            guard gang >= 0, problem.gangPriority[gang] >= priority else {
-                next += Int128(problem.gpuFloorMilliwatts[gpu]) << 68
-                continue
-            }
-            let level = certificate.level[gang].rawValue
-            guard problem.gangPriority[gang] == priority, isFull(gang) || self.pace(gang) >= pace
-            else {
-                next += watts(gpu, level)
-                continue
-            }
-            let there = watts(gpu, free(gang, at: pace + 1))
-            next += there
-            if level > free(gang, at: pace), there > watts(gpu, free(gang, at: pace)) {
-                passed = passed ?? gang
-            }
-        }
-        return next > Int128(problem.domainBudgetMilliwatts[domain]) << 68 ? passed : nil
-    }
-
     /// Checks each stopped gang against the domain that stopped it, domain by domain.
     private func stopViolation() -> PowerViolation? {
         let stopped = (0..<problem.gangCount)
@@ -302,13 +238,9 @@ package struct PowerChecker {
     /// Takes the gangs that the domain is said to have stopped, by class and pace. Those of one class
     /// and pace are checked together: one look at the GPUs that the class has in the domain for each.
     private func stopViolation(in domain: Int, of gangs: ArraySlice<Int>) -> PowerViolation? {
-        let ranked = members(of: domain).filter { problem.gpuGang[Int($0)] >= 0 }
-            .sorted { ~priority(ofGPU: $0) < ~priority(ofGPU: $1) }
+        let ranked = rankedMembers(of: domain)
         // Floors of everything that is not above the class in hand, and the use of what is.
-        var rest: Int128 = 0
-        for gpu in members(of: domain) {
-            rest += Int128(problem.gpuFloorMilliwatts[Int(gpu)]) << 68
-        }
+        var rest = floors(of: domain)
         var (start, position) = (gangs.startIndex, 0)
         while start < gangs.endIndex {
             let priority = problem.gangPriority[gangs[start]]
@@ -338,12 +270,25 @@ package struct PowerChecker {
         return nil
     }
 
-    private func priority(ofGPU gpu: Int32) -> Int32 {
+    /// The GPUs of a domain that have a gang, important classes first.
+    func rankedMembers(of domain: Int) -> [Int32] {
+        members(of: domain).filter { problem.gpuGang[Int($0)] >= 0 }
+            .sorted { ~priority(ofGPU: $0) < ~priority(ofGPU: $1) }
+    }
+
+    /// All floors of a domain, in 2^-68 mW.
+    func floors(of domain: Int) -> Int128 {
+        members(of: domain).reduce(Int128(0)) {
+            $0 + Int128(problem.gpuFloorMilliwatts[Int($1)]) << 68
+        }
+    }
+
+    func priority(ofGPU gpu: Int32) -> Int32 {
         problem.gangPriority[Int(problem.gpuGang[Int(gpu)])]
     }
 
     /// What a GPU with a gang has above its floor.
-    private func aboveFloor(_ member: Int32) -> Int128 {
+    func aboveFloor(_ member: Int32) -> Int128 {
         let gpu = Int(member)
         let level = certificate.level[Int(problem.gpuGang[gpu])].rawValue
         return watts(gpu, level) - Int128(problem.gpuFloorMilliwatts[gpu]) << 68
