@@ -46,13 +46,20 @@ package struct MeterWatch: Sendable {
         for domain in readings.indices {
             guard let reading = readings[domain], reading > .zero else { continue }
             let accounted = charges[domain] + overhead[domain]
-            let slack = Milliwatts(reading.rawValue / 1_000_000 * tolerancePPM)
-            let excess = reading - slack - accounted
+            let excess = reading - slack(of: reading) - accounted
             guard excess > .zero, reading <= mostPlausible[domain] + mostPlausible[domain] else {
                 continue
             }
             alarms.append(Alarm(domain: domain, excess: excess))
         }
         return alarms
+    }
+
+    /// What a reading may be wrong by, rounded down.
+    ///
+    /// Whole kilowatts and the rest apart, so that no product overflows.
+    private func slack(of reading: Milliwatts) -> Milliwatts {
+        let (kilowatts, rest) = reading.rawValue.quotientAndRemainder(dividingBy: 1_000_000)
+        return Milliwatts(kilowatts * tolerancePPM + rest * tolerancePPM / 1_000_000)
     }
 }
