@@ -163,12 +163,17 @@ struct ReplayBookkeepingTests {
     func refusals() {
         var sure = verifier
         var doubts = OrderDoubts()
-        doubts.refused(at: 0, spec: spec, &sure)
+        doubts.refused(at: 0, spec: spec, isNodeOut: false, &sure)
         #expect(sure?.wrongRefusals == ["a"])
+
+        var out = verifier
+        doubts.refused(at: 0, spec: spec, isNodeOut: true, &out)
+        #expect(out?.wrongRefusals == [])
+        #expect(out?.unsureRefusals == 1)
 
         var unsure = verifier
         doubts.resent(at: 5)
-        doubts.refused(at: 6, spec: spec, &unsure)
+        doubts.refused(at: 6, spec: spec, isNodeOut: false, &unsure)
         doubts.settle(upTo: 6, &unsure)
         #expect(unsure?.refusalsChecked == 0)
         doubts.settle(upTo: 6 + SubmissionWindow.size, &unsure)

@@ -113,9 +113,10 @@ struct Replay {
             case .placed(let reply):
                 outcomes.append(reply.job)
                 verifier?.placed(reply.job, specs[index], reply.tasks)
-            case .refused:
+            case .refused(let isNodeOut):
                 // With what is held now, which is what was held when it was decided.
-                doubts.refused(at: index, spec: specs[index], &verifier)
+                doubts.refused(
+                    at: index, spec: specs[index], isNodeOut: isNodeOut, &verifier)
             case .pending: break
             }
             doubts.settle(upTo: index, &verifier)
@@ -210,10 +211,14 @@ struct OrderDoubts {
     mutating func resent(at index: Int) { lastResent = index }
 
     /// Judges a refusal now when there is no doubt about the order, or keeps it.
+    ///
+    /// The oracle takes every node for usable, so a refusal while some were out is a doubt as well.
     mutating func refused(
-        at index: Int, spec: JobSpec, _ verifier: inout ReplayVerifier?
+        at index: Int, spec: JobSpec, isNodeOut: Bool, _ verifier: inout ReplayVerifier?
     ) {
-        if let lastResent, index - lastResent <= SubmissionWindow.size {
+        if isNodeOut {
+            verifier?.refused(spec, isSure: false)
+        } else if let lastResent, index - lastResent <= SubmissionWindow.size {
             waiting.append((index, spec))
         } else {
             verifier?.refused(spec, isSure: true)

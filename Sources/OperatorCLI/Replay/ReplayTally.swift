@@ -56,8 +56,12 @@ struct ReplayOutcome: Sendable {
     enum Result: Sendable {
         case placed(SubmitReply)
         case pending(JobID)
-        case refused
+        /// `isNodeOut`: a node was left out for what it is and not for what it holds.
+        case refused(isNodeOut: Bool)
     }
+
+    /// Kinds of reasons that come and go without a job: the mirror of what is held knows nothing of them.
+    private static let outKinds: Set<String> = ["silent", "commissioning", "cordoned", "draining"]
 
     var result: Result
     /// How often the request was sent until it was answered.
@@ -72,14 +76,16 @@ struct ReplayOutcome: Sendable {
             if reply.isPlaced {
                 self.result = .placed(reply)
             } else if reply.job.rawValue == 0 {
-                self.result = .refused
+                let reasons = reply.explanation?.reasons ?? []
+                self.result = .refused(
+                    isNodeOut: reasons.contains { ReplayOutcome.outKinds.contains($0.kind) })
             } else {
                 self.result = .pending(reply.job)
             }
         case .failure(let failure):
             guard failure.status == .refused else { throw failure }
             sendCount = 1
-            self.result = .refused
+            self.result = .refused(isNodeOut: false)
         }
     }
 }
